@@ -1,0 +1,1 @@
+"""A Plan in, Jobs out: guarded batches, journal, resume."""

@@ -1,0 +1,1 @@
+"""PURE: a snapshot in, a Plan out."""

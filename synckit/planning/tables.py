@@ -1,0 +1,140 @@
+"""The frames a plan is made of: their columns, the closed list of dispositions, and the eight counters derived from it."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+#: Disposition -> the job counter it counts under (design section 2); None: counted in no counter.
+COUNTER_OF: dict[str, str | None] = {
+    "create": "inserted",
+    "restore": "inserted",
+    "update": "modified",
+    "couple": "modified",  # a special finder supplied the partner (S-041)
+    "unchanged": "unchanged",
+    "remove coupling": "unchanged",
+    "delete": "deleted",
+    "coupling": "coupled",  # a coupling job
+    "uncoupling": "uncoupled",
+    "conflict": "failed",
+    "will fail": "failed",
+    "blocked": "failed",
+    "deleted partner": "failed",
+    "skipped": "skipped",
+    "loses to policy": "skipped",
+    "not coupled, chosen": "skipped",  # S-052
+    "not coupled": None,
+    "outside the filter": None,
+    "left out by rule": None,
+    "not due": None,
+    "not a source": None,  # a row of the destination side alone: the other pass looks at it, or the mapping is one-way
+    "excluded": None,
+    "held": None,
+    "broken coupling": None,  # neither side exists any more
+}
+COUNTERS = ("inserted", "modified", "deleted", "unchanged", "skipped", "failed", "coupled", "uncoupled")
+
+#: Dispositions that write to a system.
+WRITES = ("create", "restore", "update", "couple", "delete")
+#: Dispositions that apply books as failed, with their error, without sending anything.
+BOOKED_AS_FAILED = ("conflict", "will fail", "blocked", "deleted partner")
+
+#: One row per record and pass. `record` numbers the records of a mapping from 0 in the plan's order (coupled pair, or a row of one
+#: side); keys and versions are None where that side has no row. `step` 2: written after the mapping's own rows (a reference that
+#: closes a cycle, a rule's follow-up); `table` is then the schema table written, else None.
+ROWS = pa.schema(
+    [
+        ("mapping", pa.string()),
+        ("pass", pa.string()),  # "to" | "from"
+        ("record", pa.int64()),
+        ("step", pa.int8()),
+        ("local_key", pa.string()),
+        ("integration_key", pa.string()),
+        ("local_name", pa.string()),
+        ("integration_name", pa.string()),
+        ("disposition", pa.string()),
+        ("code", pa.string()),  # stable code of the reason, e.g. "lookup_not_coupled"
+        ("reason", pa.string()),  # a sentence
+        ("warnings", pa.list_(pa.string())),
+        ("local_token", pa.string()),  # version seen at planning; None for the side that has no row
+        ("integration_token", pa.string()),
+        ("coupled", pa.bool_()),
+        ("table", pa.string()),
+    ]
+)
+
+#: One row per field that an update, a couple or a step-2 row writes. Values are canonical text (see `text_of`); NULL = blank.
+#: `ref_mapping`/`ref_key`: the value is the key of a record that this plan itself creates: its planned row's source key.
+CHANGES = pa.schema(
+    [
+        ("mapping", pa.string()),
+        ("pass", pa.string()),
+        ("record", pa.int64()),
+        ("step", pa.int8()),
+        ("field", pa.string()),  # name of the source field as the mapping calls it ("E-Mail"); for a rule the rule's id
+        ("column", pa.string()),  # name of the destination column
+        ("old", pa.string()),
+        ("new", pa.string()),
+        ("origin", pa.string()),  # "field" | "constant" | "lookup" | "template" | "rule <id>" | "transformation <rule>" | "company"
+        ("ref_mapping", pa.string()),
+        ("ref_key", pa.string()),
+    ]
+)
+
+#: One row per error of a record (a record may have several); the first also stands in ROWS.reason.
+ERRORS = pa.schema(
+    [
+        ("mapping", pa.string()),
+        ("pass", pa.string()),
+        ("record", pa.int64()),
+        ("code", pa.string()),
+        ("field", pa.string()),
+        ("value", pa.string()),
+        ("message", pa.string()),
+    ]
+)
+
+#: What a row waits for: a planned row of another (or the same) mapping.
+DEPENDS = pa.schema(
+    [
+        ("mapping", pa.string()),
+        ("pass", pa.string()),
+        ("record", pa.int64()),
+        ("parent_mapping", pa.string()),
+        ("parent_pass", pa.string()),
+        ("parent_record", pa.int64()),
+        ("field", pa.string()),
+    ]
+)
+
+#: Review lines: one per mapping, with the recommendation and the counts behind it (engine-behaviour 8).
+REVIEW = pa.schema(
+    [
+        ("mapping", pa.string()),
+        ("direction", pa.string()),
+        ("recommendation", pa.string()),  # Full Synchronization | Couple Records | No Records | Dependency not satisfied
+        ("reason", pa.string()),
+        ("local_rows", pa.int64()),
+        ("integration_rows", pa.int64()),
+        ("coupled", pa.int64()),
+        ("uncoupled_local", pa.int64()),
+        ("uncoupled_integration", pa.int64()),
+        ("depends_on", pa.string()),
+    ]
+)
+
+#: Planned creates that look like records that already exist.
+DUPLICATES = pa.schema(
+    [
+        ("mapping", pa.string()),
+        ("pass", pa.string()),
+        ("record", pa.int64()),  # the planned create
+        ("source_key", pa.string()),
+        ("source_name", pa.string()),
+        ("existing_side", pa.string()),  # "local" | "integration"
+        ("existing_key", pa.string()),
+        ("existing_name", pa.string()),
+        ("existing_coupled", pa.bool_()),  # "taken": this create would double a coupled record
+        ("score", pa.float64()),
+        ("why", pa.string()),  # "same e-mail; same name"
+    ]
+)

@@ -1,0 +1,1 @@
+"""WHERE rows live: one small protocol, one module per kind of system."""
