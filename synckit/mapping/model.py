@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from synckit.mapping.schema import Frozen
+from synckit.mapping.schema import Frozen, Schema
 
 Direction = Literal["bidirectional", "to_integration", "from_integration"]
 Pass = Literal["to", "from"]
@@ -45,7 +45,7 @@ class FieldMapping(Frozen):
     clear_on_failed_sync: bool = False
     use_for_match: bool = False
     case_sensitive_match: bool = False
-    match_priority: int = Field(0, ge=0)
+    match_priority: int = Field(default=0, ge=0)
     lookup: Lookup | None = None
     meaning: str | None = None
 
@@ -58,7 +58,7 @@ class Template(Frozen):
     """Default values for new rows of one side; the first by priority whose filter the source row satisfies wins (1.4)."""
 
     code: str
-    priority: int = Field(0, ge=0)
+    priority: int = Field(default=0, ge=0)
     filter: FilterText = Field(default_factory=dict)
     sets: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
 
@@ -105,7 +105,11 @@ class TableMapping(Frozen):
 
 
 PASS_DIRECTION: dict[Pass, Direction] = {"to": "to_integration", "from": "from_integration"}
-PASSES: dict[Direction, tuple[Pass, ...]] = {"to_integration": ("to",), "from_integration": ("from",), "bidirectional": ("to", "from")}
+PASSES: dict[Direction, tuple[Pass, ...]] = {
+    "to_integration": ("to",),
+    "from_integration": ("from",),
+    "bidirectional": ("to", "from"),
+}
 
 
 class VersionColumn(Frozen):
@@ -119,14 +123,15 @@ class VersionColumn(Frozen):
 class SystemConfig(Frozen):
     """One side of a workspace. Exactly one of `url` (SQLAlchemy) and `folder` (CSV, Excel or Parquet exports, read-only).
 
-    `${NAME}` in url stands for an environment variable; `keyring:SERVICE/USER` may stand for its password.
+    `${NAME}` in url stands for an environment variable; `keyring:SERVICE/USER` may stand for its password. `schema` is a shipped
+    schema's name, the path of a schema file, or the schema itself where it is written inline (see load_schema, which takes all).
     """
 
     name: str
-    url: str | None = None
+    url: str | None = Field(default=None, repr=False)
     folder: str | None = None
     db_schema: str | None = None
-    schema_: str = Field(alias="schema")
+    schema_: str | Schema = Field(alias="schema")
     version: VersionColumn = VersionColumn()
     company: str | None = None
     company_id: str | None = None
