@@ -1,0 +1,65 @@
+"""Query results of the ledger as Arrow tables: through ADBC where the ledger is a SQLite file, through a cursor elsewhere."""
+
+from __future__ import annotations
+
+import adbc_driver_manager
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from synckit.ledger.database import Database
+
+MOMENT = pa.timestamp("us")  #: naive, UTC
+_SQLITE_TYPES = {pa.string(): sa.Text, pa.int64(): sa.Integer, pa.bool_(): sa.Integer}
+
+
+def empty(schema: pa.Schema) -> pa.Table:
+    return schema.empty_table()
+
+
+def fetch(connection: sa.Connection, query: sa.Select, schema: pa.Schema) -> pa.Table:
+    """All rows of `query`, whose columns are those of `schema` in its order; moments are parsed from the ledger's text."""
+    rows = connection.execute(query).all()
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+    arrays = []
+    for field, values in zip(schema, columns, strict=True):
+        if field.type == MOMENT:
+            arrays.append(pa.array([value or None for value in values], pa.string()).cast(MOMENT))
+        else:
+            arrays.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def fetch_many(database: Database, connection: sa.Connection, query: sa.Select, schema: pa.Schema) -> pa.Table:
+    """As `fetch`, for results of a million rows (strings, integers, booleans; no column holds both '' and NULL).
+
+    ADBC guesses a column's type from its first rows, so every column is cast in the SELECT and NULL travels as ''.
+    """
+    uri = database.read_only_uri()
+    if uri is None or not database.is_direct(connection):
+        return fetch(connection, query, schema)
+    texts = [field.name for field in schema if field.type == pa.string() and field.nullable]
+    casts = [
+        sa.func.coalesce(sa.cast(column, sa.Text), "").label(field.name)
+        if field.type == pa.string()
+        else sa.cast(column, _SQLITE_TYPES[field.type]).label(field.name)
+        for field, column in zip(schema, query.selected_columns, strict=True)
+    ]
+    sql = str(query.with_only_columns(*casts).compile(connection.engine, compile_kwargs={"literal_binds": True}))
+    try:
+        import adbc_driver_sqlite.dbapi as adbc
+
+        with adbc.connect(uri) as fast, fast.cursor() as cursor:
+            cursor.execute(sql)
+            table = cursor.fetch_arrow_table()
+    except (adbc_driver_manager.Error, ImportError):
+        return fetch(connection, query, schema)  # the same values, slower
+    arrays = []
+    for field in schema:
+        column = table.column(field.name)
+        if column.type != field.type:  # booleans arrive as integers; an empty result has integers only
+            column = column.cast(field.type)
+        if field.name in texts:
+            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+        arrays.append(column)
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,328 @@
+"""What synckit remembers, read as plain values and Arrow tables, written in explicit transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from synckit.ledger import lease
+from synckit.ledger.arrow import MOMENT, fetch, fetch_many
+from synckit.ledger.database import Database, row_of
+from synckit.ledger.tables import (
+    CLAIM,
+    COUPLING,
+    CREATED,
+    DECISION,
+    DUE,
+    HELD,
+    JOB,
+    JOB_ERROR,
+    JOURNAL,
+    LEASE,
+    META,
+    RUN,
+    SETTING,
+    WATERMARK,
+)
+from synckit.ledger.transaction import Transaction, split_error
+from synckit.planning.tables import COUNTERS
+
+_TYPES = {"i": pa.int64(), "s": pa.string(), "b": pa.bool_(), "t": MOMENT, "f": pa.float64()}
+
+
+def _schema(text: str) -> pa.Schema:
+    """A schema from words such as "id:i! name:s": i integer, s text, b boolean, t moment, f float; ! never null."""
+    fields = [word.partition(":") for word in text.split()]
+    return pa.schema([pa.field(name, _TYPES[kind[0]], nullable=not kind.endswith("!")) for name, _, kind in fields])
+
+
+COUPLINGS = _schema(
+    "id:i! local_key:s! integration_key:s! local_stamp:s integration_stamp:s to_result:s! from_result:s! to_error:s! from_error:s! "
+    "skipped:b! held:s"
+)
+WAITING = _schema("side:s! key:s! reason:s!")
+RUNS = _schema(
+    "id:i! plan_id:s! kind:s! status:s! started:t finished:t operator:s! host:s! pid:i epoch:i message:s! closing_answer:s!"
+)
+JOBS = _schema(
+    "id:s! run_id:i! mapping:s! direction:s! type:s! status:s! started:t finished:t duration:f message:s! "
+    + " ".join(f"{counter}:i!" for counter in (*COUNTERS, *(f"planned_{name}" for name in COUNTERS)))
+)
+ERRORS = _schema(
+    "id:i! job_id:s! run_id:i! mapping:s! direction:s! local_key:s integration_key:s code:s! field:s! value:s! message:s! at:t"
+)
+SKIPPED = _schema("id:i! mapping:s! local_key:s! integration_key:s! direction:s! code:s! message:s! job_id:s! at:t")
+JOURNAL_LINES = _schema(
+    "id:i! run_id:i! job_id:s! mapping:s! direction:s! step:i! seq:i! side:s! table_name:s! op:s! source_key:s local_key:s "
+    "integration_key:s before:s after:s source_token:s token_before:s token_after:s state:s! error:s! at:t"
+)
+DECISIONS = _schema("id:i! at:t operator:s! mapping:s! kind:s! local_key:s integration_key:s value:s!")
+COUNTS = _schema("mapping:s! coupled:i! failed:i! skipped:i! held:i!")
+
+
+class Ledger:
+    """The ledger of one pair of systems. Reading never changes it (nor creates it); writing goes through `transaction`.
+
+    Where the database or file does not exist yet, every question is answered as by an empty ledger.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.lease = lease.Lease(database)
+
+    @classmethod
+    def open(cls, url_or_path: str, *, identity: str) -> Ledger:
+        """The ledger at a path (SQLite) or SQLAlchemy URL. `identity` names the pair of systems that it is about.
+
+        Creates nothing: the first transaction does. Raises SynckitError where the address is none, and later, on first use, where
+        the file is not a ledger or was written by a newer synckit.
+        """
+        return cls(Database(url_or_path, identity))
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __repr__(self) -> str:
+        return f"<Ledger {self.address}>"
+
+    @property
+    def address(self) -> str:
+        """Where the ledger lies, without secrets."""
+        return self._database.address
+
+    @property
+    def exists(self) -> bool:
+        with self._database.reading() as connection:
+            return connection is not None
+
+    @contextmanager
+    def transaction(self, at: datetime | None = None, *, epoch: int | None = None) -> Iterator[Transaction]:
+        """One write transaction: committed whole at the end, rolled back whole on any exception. The first one creates the ledger.
+
+        `at` is the moment everything in it is stamped with (default: now). With `epoch` the lease must still be held under it,
+        else SynckitError and nothing is written.
+        """
+        with self._database.writing() as connection:
+            if epoch is not None:
+                lease.check(connection, epoch)
+            yield Transaction(connection, at or datetime.now(UTC))
+
+    # Facts
+
+    @property
+    def ledger_id(self) -> str:
+        """The ledger's id; before it exists, the id it will be created with."""
+        return self._meta("ledger_id", self._database.birth_id)
+
+    def run_counter(self) -> int:
+        """Grows with every change of what plans rest on; read before and after the snapshots of a plan."""
+        return int(self._meta("run_counter", "0"))
+
+    def settings(self) -> dict[str, dict[str, str]]:
+        """key -> {value, origin, at}."""
+        rows = self._rows(sa.select(SETTING).order_by(SETTING.c.key))
+        return {row["key"]: {"value": row["value"], "origin": row["origin"], "at": row["at"]} for row in rows}
+
+    # Couplings and what else a plan starts from
+
+    def couplings(self, mapping: str, *, fingerprints: bool = False) -> pa.Table:
+        """All couplings of a mapping (COUPLINGS), in the order of their local keys; with `fingerprints` that column too."""
+        schema = COUPLINGS.append(pa.field("fingerprints", pa.string())) if fingerprints else COUPLINGS
+        with self._database.reading() as connection:
+            if connection is None:
+                return schema.empty_table()
+            query = sa.select(*(COUPLING.c[name] for name in schema.names)).where(COUPLING.c.mapping == mapping)
+            return fetch_many(self._database, connection, query.order_by(COUPLING.c.local_key), schema)
+
+    def coupling(self, mapping: str, *, local: str | None = None, integration: str | None = None) -> dict[str, Any] | None:
+        """The whole coupling of one record, or None."""
+        where = [COUPLING.c.mapping == mapping]
+        where += [COUPLING.c.local_key == local] if local is not None else []
+        where += [COUPLING.c.integration_key == integration] if integration is not None else []
+        found = self._rows(sa.select(COUPLING).where(*where).limit(1)) if len(where) > 1 else []
+        return found[0] if found else None
+
+    def coupling_count(self, mapping: str) -> int:
+        with self._database.reading() as connection:
+            query = sa.select(sa.func.count()).select_from(COUPLING).where(COUPLING.c.mapping == mapping)
+            return 0 if connection is None else int(connection.execute(query).scalar_one())
+
+    def coupling_counts(self) -> pa.Table:
+        """Per mapping that has couplings: how many, and how many of them failed last, are skipped, are held (COUNTS)."""
+        failed = sa.and_(~COUPLING.c.skipped, sa.or_(COUPLING.c.to_result == "failure", COUPLING.c.from_result == "failure"))
+        columns = [sa.func.sum(sa.case((test, 1), else_=0)) for test in (failed, COUPLING.c.skipped, COUPLING.c.held.is_not(None))]
+        query = sa.select(COUPLING.c.mapping, sa.func.count(), *columns).group_by(COUPLING.c.mapping).order_by(COUPLING.c.mapping)
+        return self._table(query, COUNTS)
+
+    def watermarks(self, mapping: str) -> dict[str, str]:
+        """side -> watermark, as stored; a side that has none is missing."""
+        return {row["side"]: row["value"] for row in self._rows(sa.select(WATERMARK).where(WATERMARK.c.mapping == mapping))}
+
+    def due(self, mapping: str) -> pa.Table:
+        """Rows to look at whatever the watermark says (side, key, reason)."""
+        query = sa.select(DUE.c.side, DUE.c.key, DUE.c.reason).where(DUE.c.mapping == mapping)
+        return self._table(query.order_by(DUE.c.side, DUE.c.key), WAITING)
+
+    def held(self, mapping: str) -> pa.Table:
+        """Source rows that no run carries out until someone lifts it (side, key, reason); held couplings stand in `couplings`."""
+        query = sa.select(HELD.c.side, HELD.c.key, HELD.c.reason).where(HELD.c.mapping == mapping)
+        return self._table(query.order_by(HELD.c.side, HELD.c.key), WAITING)
+
+    def created_times(self, mapping: str) -> dict[tuple[str, str], int]:
+        """(side, source key) -> how often a partner was created for it; rows that never had one are missing."""
+        query = sa.select(CREATED).where(CREATED.c.mapping == mapping)
+        return {(row["side"], row["source_key"]): row["times"] for row in self._rows(query)}
+
+    def claims(self, run: int) -> dict[tuple[str, str], list[str]]:
+        """(mapping, side) -> source keys that a run has claimed and not given back."""
+        claims: dict[tuple[str, str], list[str]] = {}
+        query = sa.select(CLAIM).where(CLAIM.c.run_id == run)
+        for row in self._rows(query.order_by(CLAIM.c.mapping, CLAIM.c.side, CLAIM.c.source_key)):
+            claims.setdefault((row["mapping"], row["side"]), []).append(row["source_key"])
+        return claims
+
+    # Runs, jobs, errors
+
+    def runs(self, *, now: datetime | None = None) -> pa.Table:
+        """All runs, newest first (RUNS). A run that is booked as running but whose process is gone shows as interrupted."""
+        with self._database.reading() as connection:
+            if connection is None:
+                return RUNS.empty_table()
+            query = sa.select(*(_run_status(connection, now) if name == "status" else RUN.c[name] for name in RUNS.names))
+            return fetch(connection, query.order_by(RUN.c.id.desc()), RUNS)
+
+    def jobs(
+        self,
+        mapping: str | None = None,
+        run: int | None = None,
+        limit: int | None = None,
+        *,
+        now: datetime | None = None,
+    ) -> pa.Table:
+        """Jobs, newest first (JOBS). `duration` is in seconds, null while running or where the clock went back.
+
+        `status` is derived (engine-behaviour 1.7): no finish time: running, or interrupted when its run is; failed rows: error;
+        else success.
+        """
+        with self._database.reading() as connection:
+            if connection is None:
+                return JOBS.empty_table()
+            of_run = _run_status(connection, now)
+            derived: dict[str, Any] = {
+                "status": sa.case(
+                    (sa.and_(JOB.c.finished.is_(None), of_run == "running"), "running"),
+                    (JOB.c.finished.is_(None), "interrupted"),
+                    (JOB.c.failed != 0, "error"),
+                    else_="success",
+                ),
+                "duration": sa.null(),
+            }
+            query = sa.select(*(derived[name] if name in derived else JOB.c[name] for name in JOBS.names))
+            query = query.join_from(JOB, RUN, JOB.c.run_id == RUN.c.id).order_by(JOB.c.number.desc())
+            query = query.where(JOB.c.mapping == mapping) if mapping is not None else query
+            query = query.where(JOB.c.run_id == run) if run is not None else query
+            table = fetch(connection, query.limit(limit) if limit is not None else query, JOBS)
+        times = zip(table["started"].to_pylist(), table["finished"].to_pylist(), strict=True)
+        seconds = [(end - begin).total_seconds() if begin and end and end >= begin else None for begin, end in times]
+        return table.set_column(JOBS.get_field_index("duration"), JOBS.field("duration"), pa.array(seconds, pa.float64()))
+
+    def errors(
+        self,
+        mapping: str | None = None,
+        run: int | None = None,
+        job: str | None = None,
+        key: str | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        """Job errors, newest first (ERRORS); `key` is a key of either side."""
+        query = sa.select(*((JOB if name == "direction" else JOB_ERROR).c[name] for name in ERRORS.names))
+        query = query.join_from(JOB_ERROR, JOB, JOB_ERROR.c.job_id == JOB.c.id).order_by(JOB_ERROR.c.id.desc())
+        for column, value in ((JOB_ERROR.c.mapping, mapping), (JOB_ERROR.c.run_id, run), (JOB_ERROR.c.job_id, job)):
+            query = query.where(column == value) if value is not None else query
+        if key is not None:
+            query = query.where(sa.or_(JOB_ERROR.c.local_key == key, JOB_ERROR.c.integration_key == key))
+        return self._table(query.limit(limit) if limit is not None else query, ERRORS)
+
+    def skipped(self, mapping: str | None = None) -> pa.Table:
+        """Skipped couplings, latest failure first, with direction, code, text and time of their newest error (SKIPPED; S-093)."""
+        to_job, from_job = JOB.alias("to_job"), JOB.alias("from_job")
+        by_from = sa.and_(
+            COUPLING.c.from_result == "failure",
+            sa.or_(COUPLING.c.to_result != "failure", from_job.c.number > sa.func.coalesce(to_job.c.number, 0)),
+        )
+        job_id = sa.case((by_from, COUPLING.c.from_job), else_=COUPLING.c.to_job)
+        of_row = sa.and_(JOB_ERROR.c.job_id == job_id, JOB_ERROR.c.mapping == COUPLING.c.mapping)
+        at = sa.select(sa.func.max(JOB_ERROR.c.at)).where(of_row, JOB_ERROR.c.local_key == COUPLING.c.local_key).scalar_subquery()
+        direction = sa.case((by_from, "from_integration"), (COUPLING.c.to_result == "failure", "to_integration"), else_="")
+        query = (
+            sa.select(
+                COUPLING.c.id,
+                COUPLING.c.mapping,
+                COUPLING.c.local_key,
+                COUPLING.c.integration_key,
+                direction.label("direction"),
+                sa.literal("").label("code"),
+                sa.case((by_from, COUPLING.c.from_error), else_=COUPLING.c.to_error).label("message"),
+                job_id.label("job_id"),
+                sa.func.coalesce(at, sa.case((by_from, from_job.c.started), else_=to_job.c.started), "").label("at"),
+            )
+            .outerjoin_from(COUPLING, to_job, to_job.c.id == COUPLING.c.to_job)
+            .outerjoin(from_job, from_job.c.id == COUPLING.c.from_job)
+            .where(COUPLING.c.skipped, *([COUPLING.c.mapping == mapping] if mapping is not None else []))
+            .order_by(sa.desc("at"), COUPLING.c.mapping, COUPLING.c.local_key)
+        )
+        table = self._table(query, SKIPPED)
+        errors = [split_error(text) for text in table["message"].to_pylist()]
+        for position, name in enumerate(("code", "message")):
+            values = pa.array([error[position] for error in errors], pa.string())
+            table = table.set_column(SKIPPED.get_field_index(name), SKIPPED.field(name), values)
+        return table
+
+    def journal(
+        self,
+        run: int | None = None,
+        mapping: str | None = None,
+        key: str | None = None,
+        state: str | None = None,
+    ) -> pa.Table:
+        """Journal lines in the order written (JOURNAL_LINES); `key` is a key of either side; `before` and `after` are JSON."""
+        query = sa.select(*(JOURNAL.c[name] for name in JOURNAL_LINES.names)).order_by(JOURNAL.c.id)
+        for column, value in ((JOURNAL.c.run_id, run), (JOURNAL.c.mapping, mapping), (JOURNAL.c.state, state)):
+            query = query.where(column == value) if value is not None else query
+        if key is not None:
+            query = query.where(sa.or_(JOURNAL.c.local_key == key, JOURNAL.c.integration_key == key))
+        return self._table(query, JOURNAL_LINES)
+
+    def decisions(self, mapping: str | None = None) -> pa.Table:
+        """Decisions that people took, oldest first (DECISIONS)."""
+        query = sa.select(*(DECISION.c[name] for name in DECISIONS.names)).order_by(DECISION.c.id)
+        return self._table(query.where(DECISION.c.mapping == mapping) if mapping is not None else query, DECISIONS)
+
+    def mapping_names(self) -> list[str]:
+        """The mappings that have couplings here."""
+        return [row["mapping"] for row in self._rows(sa.select(COUPLING.c.mapping).distinct().order_by(COUPLING.c.mapping))]
+
+    def _meta(self, key: str, default: str) -> str:
+        rows = self._rows(sa.select(META.c.value).where(META.c.key == key))
+        return str(rows[0]["value"]) if rows else default
+
+    def _rows(self, query: sa.Select) -> list[dict[str, Any]]:
+        with self._database.reading() as connection:
+            return [] if connection is None else [dict(row._mapping) for row in connection.execute(query)]
+
+    def _table(self, query: sa.Select, schema: pa.Schema) -> pa.Table:
+        with self._database.reading() as connection:
+            return schema.empty_table() if connection is None else fetch(connection, query, schema)
+
+
+def _run_status(connection: sa.Connection, now: datetime | None) -> sa.ColumnElement[str]:
+    """The status of a run, as booked; but a run whose hold on the ledger is gone is not running any more, it was interrupted."""
+    row = row_of(connection.execute(sa.select(LEASE)).one_or_none())
+    epoch = row["epoch"] if row and lease.is_held(row, now or datetime.now(UTC)) else -1
+    gone = sa.and_(RUN.c.status == "running", sa.func.coalesce(RUN.c.epoch, -2) != epoch)
+    return sa.case((gone, "interrupted"), else_=RUN.c.status)
