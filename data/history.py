@@ -279,7 +279,7 @@ def contact_only(world: World, key: str, account: Row, **values: str) -> Row:
         "owneridtype",
     ]
     copied = {column: account[column] for column in columns}
-    blank = dict.fromkeys(("middlename", "address1_line2", "mobilephone", "pager", "fax", "bcbi_companyid"), "")
+    blank = dict.fromkeys(("middlename", "salutation", "address1_line2", "mobilephone", "pager", "fax", "bcbi_companyid"), "")
     host = account["emailaddress1"].partition("@")[2] or "guest.example"
     row = {
         **blank,

@@ -45,7 +45,7 @@ def like(world: World, party: Row, key: str, kind: str = CUSTOMER, **values: str
         "address1_freighttermscode": "",
         "creditlimit": "",
     }
-    row["address1_shippingmethodcode"] = ""
+    row |= {"address1_shippingmethodcode": "", "accountnumber": ""}
     return world.integration_row("account", key, {**row, **values}, world.before_sync(), row["ownerid"])
 
 

@@ -210,7 +210,18 @@ class World:
     def _contact(self, no: str, like: Row, values: Row, relation: str) -> Row:
         taken = ("address", "address_2", "post_code", "city", "county", "country_region_code", "phone_no", "fax_no", "e_mail",
                  "home_page", "currency_code", "language_code")  # fmt: skip
-        first = ("type", "company_no", "company_name", "name", "search_name", "first_name", "middle_name", "surname", "job_title")
+        first = (
+            "type",
+            "company_no",
+            "company_name",
+            "name",
+            "search_name",
+            "first_name",
+            "middle_name",
+            "surname",
+            "salutation_code",
+            "job_title",
+        )
         row = {"no": no, **dict.fromkeys((*first, "mobile_phone_no", "pager"), ""), **{column: like[column] for column in taken}}
         row |= {"contact_business_relation": relation, **values}
         row["search_name"] = row["name"].upper()[:100]
@@ -224,6 +235,8 @@ class World:
         user = guid(by) if by.startswith("systemuser:") else by
         state = {"statecode": "0", "statuscode": "1"} if table != "systemuser" else {}
         stamps = {"createdon": moment(created), "createdby": user, "modifiedon": moment(modified), "modifiedby": user}
+        if table == "systemuser":
+            del stamps["createdby"]
         return self.add(self.integration, table, {f"{table}id": guid(f"{table}:{key}"), **row, **state, **stamps})
 
     def account_values(self, party: Row, kind: str) -> Row:
@@ -231,6 +244,7 @@ class World:
         owner = party["salesperson_code"] if kind == CUSTOMER else party["purchaser_code"]
         return {
             "name": party["name"],
+            "accountnumber": party.get("no", ""),
             "customertypecode": kind,
             "primarycontactid": "",
             "address1_primarycontactname": party["contact"],
@@ -241,6 +255,7 @@ class World:
             "address1_stateorprovince": party["county"],
             "address1_country": party["country_region_code"],
             "telephone1": party["phone_no"],
+            "telephone2": party["mobile_phone_no"],
             "fax": party["fax_no"],
             "emailaddress1": party["e_mail"],
             "websiteurl": party["home_page"],
@@ -264,6 +279,7 @@ class World:
             "firstname": contact["first_name"],
             "middlename": contact["middle_name"],
             "lastname": contact["surname"],
+            "salutation": contact["salutation_code"],
             "jobtitle": contact["job_title"],
             "parentcustomerid": account["accountid"],
             "parentcustomeridtype": "account",
