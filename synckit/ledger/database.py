@@ -162,10 +162,15 @@ class Database:
     def _sentences(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.DBAPIError as error:
-            raise SynckitError(explain(str(error.orig), self.address)) from error
-        except sqlite3.Error as error:
-            raise SynckitError(explain(str(error), self.address)) from error
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            raise SynckitError(explain(_first_words(error), self.address)) from error
+
+
+def _first_words(error: BaseException) -> str:
+    """What the database said first: a full disk ends SQLite's whole transaction, and undoing a part of that fails once more."""
+    while isinstance(error.__context__, (sa.exc.DBAPIError, sqlite3.Error)):
+        error = error.__context__
+    return str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
 
 
 def explain(words: str, address: str) -> str:
