@@ -10,6 +10,7 @@ from uuid import UUID
 
 from synckit.errors import SynckitError
 from synckit.mapping.differences import differences_from_standard
+from synckit.mapping.fitting import constant_problem, one_of, with_article
 from synckit.mapping.loading import standard_names
 from synckit.mapping.model import PASS_DIRECTION, Direction, FieldMapping, FilterText, Pass, TableMapping, TableRef, Workspace
 from synckit.mapping.order import dependency_order
@@ -91,7 +92,7 @@ def check_mappings(
     `known_rules` are the ids of business rules, `rule_codes` the codes of transformation rules, `unstable_rules` those codes whose
     rule changes its own output; `parse_filter(text, table, variables, where)` raises SynckitError for a filter that does not parse.
     """
-    findings = list(_workspace_findings(workspace))
+    findings = [*_workspace_findings(workspace), *_system_findings(workspace, local_schema, integration_schema)]
     context = _Context(
         workspace, {"local": local_schema, "integration": integration_schema}, known_rules, parse_filter, rule_codes, unstable_rules
     )
@@ -122,6 +123,22 @@ def _workspace_findings(workspace: Workspace) -> Iterator[Finding]:
                 "The password stands in the file in clear.",
                 "Write ${NAME} or keyring:SERVICE/USER in its place.",
             )
+
+
+def _system_findings(workspace: Workspace, local_schema: Schema, integration_schema: Schema) -> Iterator[Finding]:
+    for side, system, schema in (
+        ("local", workspace.local, local_schema),
+        ("integration", workspace.integration, integration_schema),
+    ):
+        for name in system.tables:
+            if schema.find(name) is None:
+                hint = nearest(name, [table.name for table in schema.tables]).strip()
+                yield Finding("error", f"{side} > tables", f'The schema "{schema.name}" has no table "{name}".', hint)
+        for key, column in (("version > column", system.version.column), ("modified_by", system.modified_by)):
+            if column and not any(table.find(column) for table in schema.tables):
+                names = sorted({c.name for table in schema.tables for c in table.columns})
+                hint = nearest(column, names).strip()
+                yield Finding("error", f"{side} > {key}", f'No table of the schema "{schema.name}" has a field "{column}".', hint)
 
 
 @dataclass(frozen=True)
@@ -174,7 +191,7 @@ class _MappingCheck:
                 "error",
                 side,
                 f'The schema "{schema.name}" has no table "{ref.table}".',
-                nearest(ref.table, names).strip() or _one_of(names),
+                nearest(ref.table, names).strip() or one_of(names),
             )
             return
         columns = [c.name for c in table.columns]
@@ -263,7 +280,7 @@ class _MappingCheck:
             self.say(
                 "warning",
                 "direction",
-                f"The mapping goes {mapping.direction}, but all enabled field rows are bidirectional; Business Central refuses that.",
+                f"The mapping goes {mapping.direction}, but all enabled rows are bidirectional; Business Central refuses that.",
                 f"Give at least one field row `direction: {mapping.direction}`.",
             )
 
@@ -408,7 +425,7 @@ class _MappingCheck:
             if row.use_for_match:
                 self.say("error", place, "A constant cannot be a match criterion.", "Remove `use_for_match`.")
             column = columns["integration" if empty[0] == "local" else "local"]
-            problem = _constant_problem(str(row.constant), column) if column is not None else ""
+            problem = constant_problem(str(row.constant), column) if column is not None else ""
             if problem:
                 self.say("error", place, problem[0], problem[1])
 
@@ -424,7 +441,7 @@ class _MappingCheck:
             self.say(
                 "error",
                 place,
-                f'not_null applies to GUID columns only, and "{integration.name}" is {_article(integration.type)}.',
+                f'not_null applies to GUID columns only, and "{integration.name}" is {with_article(integration.type)}.',
                 "Remove `not_null`.",
             )
         if row.clear_on_failed_sync and row.lookup is None:
@@ -481,7 +498,10 @@ class _MappingCheck:
             elif (known[name].kind == "option") != (lookup.kind == "option_coupling"):
                 wanted = "option_coupling" if known[name].kind == "option" else "coupling"
                 self.say(
-                    "error", place, f'"{name}" is {_article(known[name].kind)} mapping.', f"Write `kind: {wanted}` in the lookup."
+                    "error",
+                    place,
+                    f'"{name}" is {with_article(known[name].kind)} mapping.',
+                    f"Write `kind: {wanted}` in the lookup.",
                 )
         column = columns["integration"]
         if column is not None:
@@ -490,7 +510,7 @@ class _MappingCheck:
                 self.say(
                     "error",
                     place,
-                    f'"{column.name}" is {_article(column.type)}, which cannot hold a reference.',
+                    f'"{column.name}" is {with_article(column.type)}, which cannot hold a reference.',
                     "Name another column.",
                 )
 
@@ -513,7 +533,7 @@ class _MappingCheck:
         pair = {local.kind, integration.kind}
         textual = bool(pair & {"text", "code"})
         if len(pair) > 1 and not any(pair <= group for group in _ALIKE):
-            message = f'"{local.name}" is {_article(local.type)}, "{integration.name}" {_article(integration.type)}; '
+            message = f'"{local.name}" is {with_article(local.type)}, "{integration.name}" {with_article(integration.type)}; '
             remedy = "Map like to like" + (", or add a `lookup`." if "guid" in pair else ".")
             if textual or any(pair <= group for group in _CONVERTIBLE):
                 message += "a value that does not convert fails its record."
@@ -545,40 +565,5 @@ class _MappingCheck:
                         )
 
 
-def _constant_problem(constant: str, column: Column) -> tuple[str, str] | Literal[""]:
-    """Why a constant does not fit its column, and what to write; '' where it does."""
-    if column.kind in ("text", "code"):
-        if column.length is not None and len(constant) > column.length:
-            return f'The constant has {len(constant)} characters, "{column.name}" holds {column.length}.', "Shorten it."
-    elif column.kind in ("option", "integer"):
-        labels = [option.label for option in column.options]
-        values = [str(option.value) for option in column.options]
-        number = re.fullmatch(r"-?\d+", constant) is not None
-        if (
-            not number
-            and (column.kind == "integer" or labels)
-            and constant.casefold() not in [label.casefold() for label in labels]
-        ):
-            return f'"{constant}" is no value of "{column.name}".', nearest(constant, labels).strip() or _one_of(
-                labels or ["a whole number"]
-            )
-        if number and values and constant not in values and constant not in labels:
-            return f'"{constant}" is no option value of "{column.name}".', _one_of(values)
-    elif column.kind == "decimal":
-        if re.fullmatch(r"-?\d+(\.\d+)?", constant) is None:
-            return f'"{constant}" is no number.', "Write it with a point, for example 12.50."
-    elif column.kind == "boolean" and constant.casefold() not in ("yes", "no", "true", "false", "1", "0"):
-        return f'"{constant}" is neither Yes nor No.', "Write Yes or No."
-    return ""
-
-
-def _one_of(names: Sequence[str]) -> str:
-    return f"Write one of: {', '.join(names)}."
-
-
 def _other(direction: str) -> Direction:
     return "from_integration" if direction == "to_integration" else "to_integration"
-
-
-def _article(word: str) -> str:
-    return f"{'an' if word[:1] in 'aeiou' else 'a'} {word}"

@@ -368,8 +368,8 @@ def _mappings(
     for index, entry in enumerate(written):
         place: Place = ("mappings", index)
         if entry == "standard":
-            for name, raw in standard.items():
-                items.append(_Item(name, raw, place, [None] * len(raw["fields"]), True))
+            present = {item.name for item in items}
+            items += [_Item(n, raw, place, [None] * len(raw["fields"]), True) for n, raw in standard.items() if n not in present]
         elif isinstance(entry, str):
             _add_standard(entry, {}, place, standard, items, document, problems)
         elif isinstance(entry, dict) and "name" in entry:

@@ -1,30 +1,38 @@
-"""In which order mappings run: dependencies first, the documented order breaks ties."""
+"""In which order mappings run: dependencies first, a documented order breaks ties."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from synckit.errors import SynckitError
 from synckit.mapping.model import TableMapping
 
-#: The run order that the documentation gives; it breaks ties, dependencies come first.
+#: The run order that the documentation gives; it breaks ties.
 DOCUMENTED_ORDER = ("CURRENCY", "SALESPEOPLE", "VENDOR", "CUSTOMER", "CONTACT")
+#: The run orders that the reference carries out, without and with the sales mappings (S-007).
+REFERENCE_ORDER = ("SALESPEOPLE", "CURRENCY", "CUSTOMER", "VENDOR", "CONTACT")
+REFERENCE_SALES_ORDER = ("SALESPEOPLE", "CURRENCY", "UNIT OF MEASURE", "CUSTOMER", "CONTACT", "ITEM-PRODUCT", "RESOURCE-PRODUCT")
 
 
-def dependency_order(mappings: Sequence[TableMapping]) -> list[str]:
+def dependency_order(mappings: Sequence[TableMapping], semantics: Literal["synckit", "reference"] = "synckit") -> list[str]:
     """Names of `mappings` in the order they run: dependencies first, the documented order (then the name) breaks ties.
 
     Edges come from `depends_on` and from the lookups of enabled field rows; a lookup that may be cleared and filled later
-    (clear_on_failed_sync) does not bind. Raises SynckitError naming the mappings of a cycle.
+    (clear_on_failed_sync) does not bind. `semantics` "reference" gives the order of S-007: the reference's own list, and lookups
+    alone bind, because it heeds depends_on in full synchronisations only. Raises SynckitError naming the mappings of a cycle.
     """
     by_name = {mapping.name: mapping for mapping in mappings}
     names = {alias: mapping.name for mapping in mappings for alias in mapping.aliases} | {name: name for name in by_name}
+    listed: tuple[str, ...] = DOCUMENTED_ORDER
+    if semantics == "reference":
+        listed = REFERENCE_SALES_ORDER if "UNIT OF MEASURE" in by_name else REFERENCE_ORDER
 
     def rank(name: str) -> tuple[int, str]:
-        return (DOCUMENTED_ORDER.index(name) if name in DOCUMENTED_ORDER else len(DOCUMENTED_ORDER), name)
+        return (listed.index(name) if name in listed else len(listed), name)
 
     def parents(mapping: TableMapping) -> list[str]:
-        wanted = [names[parent] for parent in mapping.depends_on if parent in names]
+        wanted = [] if semantics == "reference" else [names[parent] for parent in mapping.depends_on if parent in names]
         for row in mapping.fields:
             if row.enabled and row.lookup is not None and not row.clear_on_failed_sync:
                 # A record may refer to another of its own mapping (a parent account); that orders rows, not mappings.
