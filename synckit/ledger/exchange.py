@@ -115,7 +115,7 @@ def export_couplings(ledger: Ledger, path: str | Path, mappings: Sequence[str] |
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             for mapping in sorted(mappings) if mappings is not None else ledger.mapping_names():
-                couplings = ledger.couplings(mapping)
+                couplings = ledger.couplings(mapping).sort_by("local_key")
                 columns = [couplings[name].to_pylist() for name in COLUMNS[1:]]
                 for *texts, skipped in zip(*columns, strict=True):
                     writer.writerow([mapping, *(_shield(text or "") for text in texts), "true" if skipped else "false"])

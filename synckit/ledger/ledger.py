@@ -131,13 +131,13 @@ class Ledger:
     # Couplings and what else a plan starts from
 
     def couplings(self, mapping: str, *, fingerprints: bool = False) -> pa.Table:
-        """All couplings of a mapping (COUPLINGS), in the order of their local keys; with `fingerprints` that column too."""
+        """All couplings of a mapping (COUPLINGS), in the order of their ids; with `fingerprints` that column too."""
         schema = COUPLINGS.append(pa.field("fingerprints", pa.string())) if fingerprints else COUPLINGS
         with self._database.reading() as connection:
             if connection is None:
                 return schema.empty_table()
             query = sa.select(*(COUPLING.c[name] for name in schema.names)).where(COUPLING.c.mapping == mapping)
-            return fetch_many(self._database, connection, query.order_by(COUPLING.c.local_key), schema)
+            return fetch_many(self._database, connection, query, schema).sort_by("id")  # half the time of ORDER BY
 
     def coupling(self, mapping: str, *, local: str | None = None, integration: str | None = None) -> dict[str, Any] | None:
         """The whole coupling of one record, or None."""
