@@ -497,12 +497,8 @@ class _MappingCheck:
                 )
             elif (known[name].kind == "option") != (lookup.kind == "option_coupling"):
                 wanted = "option_coupling" if known[name].kind == "option" else "coupling"
-                self.say(
-                    "error",
-                    place,
-                    f'"{name}" is {with_article(known[name].kind)} mapping.',
-                    f"Write `kind: {wanted}` in the lookup.",
-                )
+                message = f'"{name}" is {with_article(known[name].kind)} mapping.'
+                self.say("error", place, message, f"Write `kind: {wanted}` in the lookup.")
         column = columns["integration"]
         if column is not None:
             fitting = ("option", "integer") if lookup.kind == "option_coupling" else ("guid", "integer", "text", "code")
