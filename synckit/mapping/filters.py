@@ -24,7 +24,6 @@ before "9".
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
@@ -168,7 +167,8 @@ def parse_filter(text: FilterText, table: Table, variables: Mapping[str, str | N
                 raise Wrong(f"{written_field(column.name)}: {wrong.args[0]}", position, str(shown)) from None
     except Wrong as wrong:
         prefix = f"{where[:1].upper()}{where[1:]}: " if where else ""
-        source = textwrap.shorten(wrong.text or str(text), 300, placeholder=" ...")
+        source = wrong.text or str(text)
+        source = source if len(source) <= 300 else source[:300] + " ..."
         at = f" (at position {wrong.position + 1})" if wrong.position is not None else ""
         raise SynckitError(f"{prefix}the filter `{source}` cannot be read{at}: {wrong.args[0]}") from None
     return Filter(tuple(clauses))

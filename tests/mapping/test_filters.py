@@ -233,7 +233,8 @@ def test_explain():
     assert blocked.explain(None) == "Blocked is blank (0), and the filter wants it to be blank (0)."
     assert mail.explain("") == "E-Mail is blank, but the filter wants it not to be blank."
     assert name.explain("Zoo") == (
-        'Name is "Zoo", but the filter wants it to match a*, upper and lower case alike or to lie between "A" and "C" and not to be "B".'
+        'Name is "Zoo", but the filter wants it to match a*, upper and lower case alike'
+        ' or to lie between "A" and "C" and not to be "B".'
     )
     assert (blocked.field, blocked.text, name.text) == ("Blocked", "' '", "@a*|A..C&<>B")
 
@@ -263,7 +264,7 @@ def test_conditions_for_the_server(text, expected):
     assert parse_filter(text, CUSTOMER).conditions() == expected
 
 
-# --- against a slow plain evaluator --------------------------------------------------------------------------------------------------
+# --- against a slow plain evaluator ---
 
 LETTERS = st.text(alphabet="abAB*?&|'. ;$@0é", max_size=4)
 PLAIN = {
