@@ -20,6 +20,9 @@ from synckit.ledger.upgrade import refuse_newer, upgrade
 #: Seconds to wait for another program that is writing to the same SQLite file.
 PATIENCE = 30.0
 
+#: The advisory lock of PostgreSQL that the one writer of a ledger holds.
+_WRITING = 0x73796E636B6974
+
 #: What a database says (in lower case) -> what it means for the person at the keyboard.
 _MEANINGS = (
     (("disk is full", "no space left", "disk full"), "cannot be written because the disk is full. Free some space and try again"),
@@ -31,7 +34,7 @@ _MEANINGS = (
 
 
 class Database:
-    """The ledger's database: a SQLite file (given as a path or a sqlite URL) or any other SQLAlchemy URL.
+    """The ledger's database: a SQLite file (given as a path or a sqlite URL) or a PostgreSQL URL.
 
     Opening creates nothing. `path` is None unless it is a SQLite file; `address` names it with every secret masked;
     `birth_id` is the ledger id that it has, or will have once it is written.
@@ -40,8 +43,9 @@ class Database:
     def __init__(self, url_or_path: str, identity: str) -> None:
         url = _url_of(url_or_path)
         self.path = _sqlite_path(url)
-        self.address = str(self.path) if self.path else url.render_as_string(hide_password=True)
-        place = str(self.path) if self.path else url.set(password=None).render_as_string()
+        shown = url.difference_update_query([name for name in url.query if "password" in name.lower()])
+        self.address = str(self.path) if self.path else shown.render_as_string(hide_password=True)
+        place = str(self.path) if self.path else shown.set(password=None).render_as_string()
         self.birth_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{place}\n{identity}"))
         self._reader = self._engine(url, writing=False)
         self._writer = self._engine(url, writing=True)
@@ -81,6 +85,8 @@ class Database:
         if self.path is not None and not self.path.parent.is_dir():
             raise SynckitError(f"The folder of the ledger {self.address} does not exist. Create it, or name another place.")
         with self._sentences(), self._writer.begin() as connection:
+            if connection.dialect.name == "postgresql":  # what BEGIN IMMEDIATE is to SQLite
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITING)))
             version = self._version(connection)
             if version is None:
                 self._create(connection)
@@ -202,11 +208,13 @@ def _url_of(url_or_path: str) -> sa.URL:
         return sa.URL.create("sqlite", database=text)
     try:
         url = sa.make_url(text)
+        if url.get_backend_name() not in ("sqlite", "postgresql"):
+            raise ValueError
         url.get_dialect()
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError, ValueError):
         kind = text.split("://", 1)[0]
         raise SynckitError(
-            f'The address of the ledger, "{kind}://...", is no database URL. Write a file such as "ledger.db", '
+            f'The address of the ledger, "{kind}://...", is no SQLite or PostgreSQL URL. Write a file such as "ledger.db", '
             'or a URL such as "postgresql+psycopg://user@host/database".'
         ) from None
     return url

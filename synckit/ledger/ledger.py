@@ -77,7 +77,7 @@ class Ledger:
 
     @classmethod
     def open(cls, url_or_path: str, *, identity: str) -> Ledger:
-        """The ledger at a path (SQLite) or SQLAlchemy URL. `identity` names the pair of systems that it is about.
+        """The ledger at a path (SQLite) or a SQLite or PostgreSQL URL. `identity` names the pair of systems that it is about.
 
         Creates nothing: the first transaction does. Raises SynckitError where the address is none, and later, on first use, where
         the file is not a ledger or was written by a newer synckit.

@@ -95,13 +95,20 @@ def test_a_file_that_is_no_database_is_named(path):
     [
         ("", "has no address"),
         ("sqlite://", "cannot be in memory"),
-        ("nosuch://anna:geheim@host/db", "is no database URL"),
+        ("nosuch://anna:geheim@host/db", "is no SQLite or PostgreSQL URL"),
+        ("mysql+pymysql://anna:geheim@host/db", "is no SQLite or PostgreSQL URL"),
     ],
 )
 def test_bad_addresses_are_refused_without_showing_secrets(address, says):
     with pytest.raises(SynckitError, match=says) as caught:
         Ledger.open(address, identity="x")
     assert "geheim" not in str(caught.value)
+
+
+def test_passwords_are_neither_shown_nor_part_of_the_id():
+    one, two = (Ledger.open(f"postgresql+psycopg://a:{word}@h/d?password={word}", identity="x") for word in ("geheim", "other"))
+    assert "geheim" not in one.address + repr(one)
+    assert one._database.birth_id == two._database.birth_id
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path):
