@@ -116,7 +116,7 @@ class World:
 
     def profile(self, land: Country, name: str, domain: str) -> Row:
         while domain in self._domains:
-            domain += "x"
+            domain += "-nord"
         self._domains.add(domain)
         post_code, city, county = self.rng.choice(land.places)
         number = str(self.rng.randrange(1, 190))
