@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -59,6 +59,21 @@ class Pattern:
     compiled: re.Pattern[str]
     slots: dict[str, tuple[int, ...]]
     repeated: frozenset[str]
+
+    def matches(self, text: str) -> Iterator[re.Match[str]]:
+        """Every match as .NET walks a text: after an empty match it goes one character on, where Python would try again."""
+        at = 0
+        while at <= len(text) and (match := self.compiled.search(text, at)):
+            yield match
+            at = match.end() + (match.end() == match.start())
+
+    def replaced(self, text: str, put: Callable[[re.Match[str]], str]) -> str:
+        """`text` with every match replaced by what `put` makes of it."""
+        result, at = "", 0
+        for match in self.matches(text):
+            result += text[at : match.start()] + put(match)
+            at = match.end()
+        return result + text[at:]
 
     def captures(self, match: re.Match[str]) -> str:
         """Every capture of every group of one match, group by group, without separators."""
@@ -144,7 +159,7 @@ class _Reader:
                 if not self.pick(r"[^)]*\)"):
                     raise self.refuse("a comment is not closed")
                 continue
-            if options := self.pick(r"\(\?([a-z]*)(-[a-z]+)?\)"):
+            if options := self.pick(r"\(\?(?=[a-z-])([a-z]*)(-[a-z]+)?\)"):
                 if parts or not first:
                     raise self.refuse(f"options such as {options[0]} are read only at the start of the pattern or of a group")
                 parts.append(Part(opening=self.options(options[1], options[2]), body=self.alternatives()))
@@ -186,7 +201,7 @@ class _Reader:
                 return self.closed(Part(opening=opening))
         if self.accept("(?("):
             return self.conditional()
-        if options := self.pick(r"\(\?([a-z]*)(-[a-z]+)?:"):
+        if options := self.pick(r"\(\?(?=[a-z-])([a-z]*)(-[a-z]+)?:"):
             return self.closed(Part(opening=self.options(options[1], options[2])))
         name = None
         if named := self.pick(r"\(\?(?:<(\w+)>|'(\w+)')"):

@@ -163,7 +163,8 @@ def parse_filter(text: FilterText, table: Table, variables: Mapping[str, str | N
             try:
                 clauses.append(Clause(column, parse_expression(expression, column, known)))
             except Wrong as wrong:
-                position = wrong.position if not isinstance(text, str) else (wrong.position or 0) + expression_start(text, offset)
+                begins = expression_start(text, offset) if isinstance(text, str) else len(f"{field}: ")
+                position = None if wrong.position is None else wrong.position + begins
                 raise Wrong(f"{written_field(column.name)}: {wrong.args[0]}", position, str(shown)) from None
     except Wrong as wrong:
         prefix = f"{where[:1].upper()}{where[1:]}: " if where else ""

@@ -322,7 +322,7 @@ def _prepare(rule: TransformationRule) -> Handler:
         case "regex_replace":
             pattern = translate(given.find_value)
             put = substitution(given.replace_value, pattern)
-            return lambda text: pattern.compiled.sub(put, text)
+            return lambda text: pattern.replaced(text, put)
         case "alphanumeric":
             return alphanumeric
         case "date" | "datetime":
@@ -415,7 +415,7 @@ def _regex_match(given: Parameters, whole_after_first: bool = False) -> Handler:
 
     def matched(text: str) -> str:
         result = ""
-        for number, match in enumerate(pattern.compiled.finditer(text)):
+        for number, match in enumerate(pattern.matches(text)):
             result += (match[0] if whole_after_first and number else "") + pattern.captures(match)
         return result
 

@@ -56,7 +56,9 @@ CUSTOMER = Table(
 def inside(expression, values, field):
     """The values of one field that a filter lets through."""
     batch = pa.record_batch([pa.array(values, type=arrow_type(CUSTOMER.column(field)))], names=[field])
-    mask = parse_filter({field: expression}, CUSTOMER).mask(batch)
+    parsed = parse_filter({field: expression}, CUSTOMER)
+    assert parse_filter(str(parsed), CUSTOMER) == parsed
+    mask = parsed.mask(batch)
     assert mask.null_count == 0
     return [value for value, keep in zip(values, mask.to_pylist(), strict=True) if keep]
 
@@ -212,6 +214,7 @@ def test_variables():
         ("Privacy Blocked: >No", "only = and <>"),
         ("bcbi_companyid: 1..2", "has no ranges"),
         ("bcbi_companyid: abc", "is not a GUID"),
+        ({"Name": "a)"}, "`Name: a)` cannot be read (at position 8): Name:"),
         ({"Name": True}, "put it in quotes"),
         ({"Name": 1.5}, "put it in quotes"),
         ({"Name": []}, "the list is empty"),

@@ -137,6 +137,8 @@ def test_replace(find, replace, text, expected):
         (r"(?(?=a)ab|c)", "x", "abc", "xx"),
         (r"(?(a)ab|c)", "x", "abc", "xx"),
         (r"\S+", "x", "a\x1fb\u3000c", "x\u3000x"),
+        ("|a", ".", "ba", ".b.a."),  # .NET goes on after an empty match
+        (r"(?<=a)b|^", "-", "ab ab", "-a- a-"),
         (r"x*", "-", "abxc", "-a-b--c-"),
         ("a$", "x", "a\n", "x\n"),
         (r"a\z", "x", "a\n", "a\n"),
@@ -181,6 +183,7 @@ def test_regex_match(find, text, plainly, reference):
         (r"\G1", "no meaning"),
         (r"\y", "no meaning"),
         ("(?<a-b>x)", "cannot be carried over"),
+        ("(?)a", "cannot be carried over"),
         ("(?n)a", "only i, m and s"),
         ("a(?i)b|c", "only at the start"),
         (r"(?<=a+)b", "fixed-width"),
