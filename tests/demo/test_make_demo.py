@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from synckit.demo import data_folder, make_demo, rows_of
+from synckit.demo import SCHEMAS, data_folder, make_demo, rows_of
 from synckit.errors import SynckitError
 from synckit.ledger.ledger import Ledger
-from synckit.mapping.loading import load_workspace
+from synckit.mapping.loading import load_schema, load_workspace
 
 COUPLINGS = list(rows_of(data_folder() / "couplings.csv"))
 
@@ -32,6 +32,18 @@ def test_the_workspace_is_valid_and_names_everything(demo: Path) -> None:
     assert workspace.local.company == "Nordwind Trading"
     assert workspace.integration.integration_user and workspace.integration.modified_by == "modifiedby"
     assert workspace.local.version.kept_by == workspace.integration.version.kept_by == "synckit"
+
+
+def test_every_mapped_column_is_there_and_the_columns_that_filters_ask_for(demo: Path) -> None:
+    workspace = load_workspace(demo)
+    for side, name in SCHEMAS.items():
+        schema = load_schema(name)
+        for mapping in workspace.mappings:
+            table = schema.table(getattr(mapping, side).table)
+            header = set(next(rows_of(data_folder() / name / f"{table.table}.csv")))
+            wanted = {getattr(field, side) for field in mapping.fields} - {None}
+            wanted |= set(getattr(mapping, f"{side}_filter"))
+            assert {table.column(column).column for column in wanted} <= header, f"{mapping.name}, {name}"
 
 
 def test_sqlite_holds_the_values_of_the_files(demo: Path) -> None:
