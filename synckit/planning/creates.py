@@ -1,0 +1,166 @@
+"""The rows that a plan would create: every value they get, the key they will have, and what is drawn only when applying."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from synckit.mapping.filters import parse_filter
+from synckit.mapping.model import Pass, Template
+from synckit.planning import reconcile as sql
+from synckit.planning.bind import DESTINATION, SOURCE, BoundMapping
+
+if TYPE_CHECKING:
+    from synckit.planning.mapping_plan import MappingPlanner, WrittenColumn
+
+NEXT_NUMBER = "next number"  #: how a number shows that is drawn only when applying
+FIRST_OPTION = 100_000_000  #: where an environment's own option values begin
+
+
+@dataclass
+class Creates:
+    """`table`: record, source_key, key (None: the system draws it), one text column per written column (NULL = blank), and
+    `refs`: for columns that hold the key of a planned record, "column=mapping=source key" joined by newlines (else NULL)."""
+
+    table: pa.Table
+    columns: tuple[WrittenColumn, ...]
+    drawn: str
+    template: list[str | None]
+    overridden: list[bool]
+
+
+def templates(bound: BoundMapping, in_pass: Pass) -> tuple[Template, ...]:
+    """The templates for new rows of the pass's destination, in the order in which they are tried (1.4)."""
+    found = bound.mapping.integration_templates if in_pass == "to" else bound.mapping.local_templates
+    return tuple(sorted(found, key=lambda t: t.priority))
+
+
+def chosen_template(bound: BoundMapping, in_pass: Pass, batch: pa.RecordBatch) -> pa.Array:
+    """Per row the number of the first template whose filter the source row satisfies; null for none."""
+    source = bound.source(in_pass)
+    chosen: list[int | None] = [None] * batch.num_rows
+    for number, template in reversed(list(enumerate(templates(bound, in_pass)))):
+        parsed = parse_filter(template.filter, source.table, where=f"mapping {bound.name}, template {template.code}")
+        mask = [True] * batch.num_rows if parsed.is_empty else parsed.mask(batch).to_pylist()
+        chosen = [number if hit else known for hit, known in zip(mask, chosen, strict=True)]
+    return pa.array(chosen, pa.int64())
+
+
+def planned_creates(planner: MappingPlanner, in_pass: Pass) -> Creates:
+    """Every create of one pass, in record order, with templates applied over mapped values (1.4, and D "template value replaces")."""
+    from synckit.planning.engine import planned_key
+    from synckit.planning.mapping_plan import WrittenColumn
+
+    bound, con = planner.bound, planner.con
+    destination = bound.destination(in_pass)
+    source_letter = sql.LETTER[SOURCE[in_pass]]
+    fields = [f for f in sql.expressions(bound, in_pass) if f.plan.insertable]
+    selected = ", ".join([f"w.n{f.number}, w.m{f.number}, w.k{f.number}" for f in fields]) or "NULL"
+    table = con.sql(
+        f"SELECT d.rec, d.{source_letter}k, w.tpl, w.r_parent, w.r_parent_key, {selected} FROM w_{in_pass} w JOIN det d ON d.rec = w.rec "
+        f"JOIN decided_{in_pass} q ON q.rec = d.rec WHERE q.disposition = 'create' ORDER BY d.rec"
+    ).to_arrow_table()
+    n = table.num_rows
+    records, source_keys = table.column(0).to_pylist(), table.column(1).to_pylist()
+    values: dict[str, list[str | None]] = {}
+    refs: list[dict[str, tuple[str, str]]] = [{} for _ in range(n)]
+    written: dict[str, WrittenColumn] = {}
+    skips: dict[str, bool] = {}
+    for position, f in enumerate(fields):
+        column = f.plan.destination.name
+        new, mapping, key = (table.column(5 + 3 * position + i).to_pylist() for i in range(3))
+        if column in values and (f.plan.not_null or f.plan.counts == "insert"):  # a rule speaks where it has something to say
+            values[column] = [now if now is not None else before for now, before in zip(new, values[column], strict=True)]
+        else:
+            values[column] = new
+        for row in range(n):
+            if mapping[row] is not None:
+                refs[row][column] = (mapping[row], key[row])
+        written[column] = WrittenColumn(column, f.plan.name, f.plan.origin)
+        skips[column] = f.plan.not_null
+        if f.plan.rule.endswith((".parent_to_integration", ".parent_to_local")):
+            for row, (parent, parent_key) in enumerate(zip(table.column(3).to_pylist(), table.column(4).to_pylist(), strict=True)):
+                if parent is not None:
+                    refs[row][column] = (parent, parent_key)
+    overridden = [False] * n
+    chosen: list[str | None] = [None] * n
+    candidates = templates(bound, in_pass)
+    for row, number in enumerate(table.column(2).to_pylist()):
+        if number is None:
+            continue
+        template = candidates[number]
+        chosen[row] = template.code
+        for name, value in template.sets.items():
+            column = destination.table.column(name).name
+            text = None if value in (None, "") else _template_text(value, destination.table.column(name))
+            values.setdefault(column, [None] * n)
+            written.setdefault(column, WrittenColumn(column, f"template {template.code}", "template"))
+            if values[column][row] not in (None, text):
+                overridden[row] = True
+            values[column][row] = text
+            refs[row].pop(column, None)
+    drawn = _drawn_number(bound, in_pass, written)
+    times = planner.planning.ledger.created_times(bound.name)
+    side = DESTINATION[in_pass]
+    ledger_id = planner.planning.ledger.ledger_id
+    draws = (
+        planner.planning.systems[side].key_is_drawn(destination.table, destination.uid.name)
+        if destination.option_set is None
+        else False
+    )
+    keys: list[str | None] = []
+    for row, source_key in enumerate(source_keys):
+        given = values.get(destination.uid.name)
+        if given is not None:
+            keys.append(given[row])
+        elif draws:
+            keys.append(None)
+        elif destination.option_set is not None:
+            keys.append(str(_next_option(planner, row)))
+        else:
+            # DuckDB hands keys over as text; uuid5 keeps the same plan the same
+            keys.append(planned_key(ledger_id, bound.name, side, source_key, times.get((SOURCE[in_pass], source_key), 0)))
+    ref_text = ["\n".join(f"{c}={m}={k}" for c, (m, k) in sorted(r.items())) or None for r in refs]
+    columns = {
+        "record": pa.array(records, pa.int64()), "source_key": pa.array(source_keys, pa.string()), "key": pa.array(keys, pa.string()),
+        **{c: pa.array(v, pa.string()) for c, v in values.items()}, "refs": pa.array(ref_text, pa.string()),
+    }  # fmt: skip
+    return Creates(pa.table(columns), tuple(written.values()), drawn, chosen, overridden)
+
+
+def _template_text(value: object, column: object) -> str:
+    from synckit.mapping.schema import Column
+
+    assert isinstance(column, Column)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if column.kind == "option":
+        labels = {o.label.strip().casefold(): o.value for o in column.options}
+        return str(labels.get(str(value).strip().casefold(), value))
+    return str(value)
+
+
+def _drawn_number(bound: BoundMapping, in_pass: Pass, written: dict[str, WrittenColumn]) -> str:
+    """The destination's number column where nothing maps it: its value is the next of the series, drawn when applying."""
+    destination = bound.destination(in_pass)
+    key = destination.key
+    if (
+        destination.option_set is not None
+        or key is None
+        or key == destination.uid
+        or key.name in written
+        or key.kind not in ("text", "code")
+    ):
+        return ""
+    return key.name
+
+
+def _next_option(planner: MappingPlanner, row: int) -> int:
+    """A new option's value: after the highest there is, within the environment's own range."""
+    highest = planner._value("SELECT max(TRY_CAST(key AS BIGINT)) FROM n_integration") or 0
+    return max(int(highest) + 1, FIRST_OPTION) + row
+
+
+__all__ = ["NEXT_NUMBER", "Creates", "chosen_template", "planned_creates", "templates"]

@@ -1,0 +1,240 @@
+"""From two snapshots to a plan: every mapping in dependency order, each read, reconciled and decided over what was planned before it."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synckit.errors import SynckitError
+from synckit.ledger.ledger import Ledger
+from synckit.mapping.model import PASSES, Pass, Workspace
+from synckit.mapping.order import dependency_order
+from synckit.mapping.rules import TableMap
+from synckit.mapping.transformation import RuleBook
+from synckit.planning import reconcile as sql
+from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind
+from synckit.planning.mapping_plan import MappingPlan, plan_mapping
+from synckit.planning.plan import Plan, PlanBase
+from synckit.planning.plan import Side as PlanSide
+from synckit.planning.snapshot import Tables
+from synckit.planning.steps import second_steps
+from synckit.planning.tables import CHANGES, DEPENDS, DUPLICATES, ERRORS, REVIEW, ROWS
+from synckit.systems.protocol import Snapshot, System
+
+Progress = Callable[[str, int], None]  # (what is being read, rows so far)
+
+
+@dataclass
+class Planning:
+    """Everything one planning run shares between its mappings."""
+
+    workspace: Workspace
+    systems: Mapping[Side, System]
+    ledger: Ledger
+    rulebook: RuleBook
+    now: datetime
+    snapshots: Mapping[Side, Snapshot]
+    con: duckdb.DuckDBPyConnection
+    tables: Tables
+    bound: dict[str, BoundMapping]
+    progress: Progress
+    known: dict[str, pa.Table] = field(default_factory=dict)  # per mapping: what references to it resolve to
+
+    @property
+    def today(self) -> date:
+        return self.now.date()
+
+    def coupled(self, mapping: str) -> pa.Table:
+        """Records of `mapping` that are coupled or planned: local_key, code, integration_key, state, source_key."""
+        if mapping not in self.known:
+            if mapping not in self.bound:
+                self.known[mapping] = NO_KNOWN.empty_table()
+            else:
+                self.known[mapping] = self._from_ledger(self.bound[mapping])
+        return self.known[mapping]
+
+    def _from_ledger(self, bound: BoundMapping) -> pa.Table:
+        """What is coupled in a mapping that is not planned (now, or not yet): couplings and the codes of their local rows."""
+        couplings = self.ledger.couplings(bound.name)
+        side = bound.local
+        names = list(dict.fromkeys([side.uid.name, side.key.name if side.key else side.uid.name]))
+        rows = self.snapshots["local"].read(side.table, names).read_all()
+        codes = pa.table({"uid": pc.cast(rows.column(names[0]), pa.string()), "code": pc.cast(rows.column(names[-1]), pa.string())})
+        code = TableMap.of(codes, "uid").look(couplings.column("local_key").combine_chunks(), "code")
+        n = couplings.num_rows
+        known = pa.table(
+            {
+                "local_key": couplings.column("local_key"),
+                "code": code,
+                "integration_key": couplings.column("integration_key"),
+                "state": pa.repeat(pa.scalar("coupled"), n),
+                "source_key": pa.nulls(n, pa.string()),
+                "pass": pa.nulls(n, pa.string()),
+                "mapping": pa.repeat(pa.scalar(bound.name), n),
+            }
+        )
+        return with_local_currency(self, bound, known.filter(pc.is_valid(known.column("code"))))
+
+    def prepare_lookup(self, reference: str, in_pass: Pass) -> None:
+        """Fill the table that resolves references to `reference` ("A|B": either) in one pass; each code, or each key, once."""
+        name = sql.lookup_table(reference, in_pass)
+        whole = pa.concat_tables([self.coupled(n) for n in reference.split("|")])
+        by = "code" if in_pass == "to" else "integration_key"
+        self.con.register("known_rows", whole)
+        self.con.execute(
+            f"CREATE OR REPLACE TABLE {name} AS SELECT {by}, arg_min({{rest}}) AS row FROM known_rows WHERE {by} IS NOT NULL GROUP BY {by}".replace(
+                "{rest}", "struct_pack(local_key := local_key, code := code, integration_key := integration_key, state := state, "
+                "source_key := source_key, mapping := mapping), COALESCE(local_key, '') || COALESCE(integration_key, '')"
+            )
+        )  # fmt: skip
+        other = "integration_key" if by == "code" else "code"
+        self.con.execute(
+            f"CREATE OR REPLACE TABLE {name} AS SELECT {by}, row.{other} AS {other}, row.state AS state, row.source_key AS source_key, "
+            f"row.mapping AS mapping FROM {name}"
+        )
+        self.con.unregister("known_rows")
+
+
+NO_KNOWN = pa.schema([(n, pa.string()) for n in ("local_key", "code", "integration_key", "state", "source_key", "pass", "mapping")])
+
+
+def with_local_currency(planning: Planning, bound: BoundMapping, known: pa.Table) -> pa.Table:
+    """Add the integration row that a blank currency code stands for: the one whose match field equals the local currency."""
+    workspace = planning.workspace
+    looked_up_blank = any(
+        f.lookup and f.lookup.blank_local and bound.name in f.lookup.mapping.split("|")
+        for m in workspace.mappings
+        for f in m.fields
+    )
+    match = next((f.integration for f in bound.mapping.fields if f.use_for_match and f.integration), None)
+    if not looked_up_blank or not workspace.local_currency or match is None:
+        return known
+    side = bound.integration
+    column = side.table.column(match)
+    rows = planning.snapshots["integration"].read(side.table, [side.uid.name, column.name]).read_all()
+    hit = rows.filter(pc.equal(rows.column(column.name), workspace.local_currency)).column(side.uid.name).to_pylist()
+    if not hit:
+        return known
+    row = {
+        "local_key": None,
+        "code": "",
+        "integration_key": min(hit),
+        "state": "coupled",
+        "source_key": None,
+        "pass": None,
+        "mapping": bound.name,
+    }
+    own = known.filter(pc.not_equal(pc.fill_null(known.column("integration_key"), ""), row["integration_key"]))
+    return pa.concat_tables([own.select(NO_KNOWN.names).cast(NO_KNOWN), pa.Table.from_pylist([row], NO_KNOWN)])
+
+
+def plan_full(
+    workspace: Workspace,
+    systems: Mapping[Side, System],
+    ledger: Ledger,
+    names: Sequence[str] | None,
+    now: datetime,
+    operator: str,
+    rulebook: RuleBook,
+    progress: Progress = lambda what, rows: None,
+) -> Plan:
+    """Plan a full synchronisation of all mappings, or of `names` (dry run: nothing is written anywhere).
+
+    Every uncoupled row inside the filter becomes a create on the other side, whatever `only_coupled` says; every coupled row whose
+    source passes the source side's filter is compared (documentation of the reference; design section 5).
+    """
+    schemas = {side: systems[side].schema for side in SIDES}
+    bound = {m.name: bind(m, workspace, schemas) for m in workspace.mappings}
+    order = dependency_order(workspace.mappings)
+    chosen = order if names is None else [n for n in order if n in {workspace.mapping(x).name for x in names}]
+    with ExitStack() as stack:
+        for attempt in range(5):
+            counter = ledger.run_counter()
+            snapshots = {side: stack.enter_context(systems[side].snapshot()) for side in SIDES}
+            if ledger.run_counter() == counter and ledger.lease.holder() is None:
+                break
+            if attempt == 4:
+                raise SynckitError(
+                    "Another synchronisation is being applied right now. Wait until it has finished, then plan again."
+                )
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="synckit-", ignore_cleanup_errors=True))
+        con = stack.enter_context(planning_database(workspace.memory, Path(folder)))
+        tables = Tables(snapshots, systems)
+        planning = Planning(workspace, systems, ledger, rulebook, now, snapshots, con, tables, bound, progress)
+        con.execute("CREATE TABLE planned (mapping VARCHAR, pass VARCHAR, source_key VARCHAR, record BIGINT, state VARCHAR)")
+        with ThreadPoolExecutor(2) as readers:
+            parts = [plan_mapping(planning, bound[name], readers) for name in chosen]
+    return _assemble(planning, parts, order=chosen, operator=operator, whole=names is None)
+
+
+def planning_database(memory: str, folder: Path) -> duckdb.DuckDBPyConnection:
+    """An embedded database for one planning: in memory up to `memory`, beyond it in a private folder that is removed afterwards."""
+    con = duckdb.connect(":memory:", config={"temp_directory": str(folder), "preserve_insertion_order": "false"})
+    con.execute(f"SET memory_limit = {sql.literal(memory)}")
+    con.execute("SET enable_progress_bar = false")
+    return con
+
+
+def _assemble(planning: Planning, parts: list[MappingPlan], order: list[str], operator: str, whole: bool) -> Plan:
+    second_steps(planning, parts)
+    base = PlanBase(
+        kind="full",
+        made_at=planning.now,
+        operator=operator,
+        ledger_id=planning.ledger.ledger_id,
+        run_counter=planning.ledger.run_counter(),
+        order=tuple(order),
+        whole=whole,
+        sides={
+            side: PlanSide(
+                title=planning.systems[side].title,
+                address=planning.systems[side].address,
+                identity=planning.systems[side].identity(),
+                read_only=planning.systems[side].read_only,
+                taken_at=planning.snapshots[side].taken_at,
+                consistent=planning.snapshots[side].consistent,
+            )
+            for side in SIDES
+        },
+        mappings={p.head.name: p.head for p in parts},
+        rows=pa.concat_tables([ROWS.empty_table(), *(p.rows for p in parts)]),
+        changes=pa.concat_tables([CHANGES.empty_table(), *(p.changes for p in parts)]),
+        errors=pa.concat_tables([ERRORS.empty_table(), *(p.errors for p in parts)]),
+        depends=pa.concat_tables([DEPENDS.empty_table(), *(p.depends for p in parts)]),
+        review=pa.concat_tables([REVIEW.empty_table(), *(p.review for p in parts)]),
+        duplicates=pa.concat_tables([DUPLICATES.empty_table(), *(p.duplicates for p in parts)]),
+        creates={key: table for p in parts for key, table in p.creates.items()},
+        quiet=pa.concat_tables([QUIET.empty_table(), *(p.quiet for p in parts)]),
+    )
+    return Plan(base)
+
+
+#: Rows that need no look: nothing is written, nothing is wrong. One line per record and pass.
+QUIET = pa.schema(
+    [
+        ("mapping", pa.string()),
+        ("pass", pa.string()),
+        ("local_key", pa.string()),
+        ("integration_key", pa.string()),
+        ("disposition", pa.string()),
+    ]
+)
+
+
+def planned_key(ledger_id: str, mapping: str, side: Side, source_key: str, times: int) -> str:
+    """The key of a row to be created: the same plan gives the same key, a later creation for the same source row another one."""
+    return str(uuid.uuid5(uuid.UUID(ledger_id), f"{mapping}|{side}|{source_key}|{times}"))
+
+
+__all__ = ["DESTINATION", "PASSES", "SOURCE", "Any", "Planning", "plan_full", "planned_key"]

@@ -1,0 +1,477 @@
+"""Planning one mapping: read both sides, join them through the couplings, decide every record in every pass."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synckit.errors import SynckitError
+from synckit.mapping.model import Pass
+from synckit.planning import reconcile as sql
+from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side
+from synckit.planning.creates import Creates, planned_creates
+from synckit.planning.reasons import describe
+from synckit.planning.resemblance import likenesses, resembling
+from synckit.planning.review import review_line
+from synckit.planning.snapshot import SideReader
+from synckit.planning.steps import follow_ups
+from synckit.planning.tables import CHANGES, DEPENDS, DUPLICATES, ERRORS, ROWS
+
+if TYPE_CHECKING:
+    from synckit.planning.engine import Planning
+
+
+@dataclass(frozen=True)
+class WrittenColumn:
+    """A destination column that new rows get: what it is called, where its value comes from."""
+
+    column: str
+    field: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class MappingHead:
+    """What the plan says of a mapping besides its rows. `fingerprint` changes when the mapping would give other values;
+    `counts`: rows of each table; `uncounted`: uncoupled rows per side; `seen`: per pass the latest version of its source rows."""
+
+    name: str
+    direction: str
+    kind: str
+    passes: tuple[Pass, ...]
+    only_coupled: bool
+    recommendation: str
+    fingerprint: str
+    tables: dict[Side, str]
+    keys: dict[Side, str]
+    counts: dict[Side, int]
+    seen: dict[Pass, str]
+    columns: dict[Pass, tuple[WrittenColumn, ...]]
+    drawn: dict[Pass, str]  # destination column whose number is drawn when applying
+    messages: dict[str, str] = field(default_factory=dict)  # passes that cannot run, with the sentence for their job (S-018)
+
+
+@dataclass
+class MappingPlan:
+    head: MappingHead
+    rows: pa.Table
+    changes: pa.Table
+    errors: pa.Table
+    depends: pa.Table
+    review: pa.Table
+    duplicates: pa.Table
+    quiet: pa.Table
+    creates: dict[tuple[str, str], pa.Table]
+    deferred: list[dict[str, Any]]
+    bound: BoundMapping
+
+
+def fingerprint(bound: BoundMapping) -> str:
+    """A text that changes when the mapping would read, compare or write something else (comments and order of keys aside)."""
+    described = bound.mapping.model_dump(mode="json", exclude={"depends_on", "aliases", "only_coupled"})
+    columns = [(c.name, c.column, c.type, c.length, c.scale) for side in SIDES for c in bound.side(side).columns]
+    return hashlib.sha256(json.dumps([described, columns], sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+class MappingPlanner:
+    """The steps of planning one mapping, in order; each leaves a table in the planning database."""
+
+    def __init__(self, planning: Planning, bound: BoundMapping, executor: Executor) -> None:
+        self.planning, self.bound, self.executor, self.con = planning, bound, executor, planning.con
+        self.readers = {side: self._reader(side) for side in SIDES}
+
+    def _reader(self, side: Side) -> SideReader:
+        p = self.planning
+        reader = SideReader(
+            self.bound,
+            self.bound.side(side),
+            p.snapshots[side],
+            p.systems[side],
+            p.rulebook,
+            p.workspace,
+            p.today,
+            p.tables,
+            p.coupled,
+        )
+        reader.with_code = side == "local" or self._key_is_written(side)
+        reader.resemblance = likenesses(self.bound, side)
+        return reader
+
+    def _key_is_written(self, side: Side) -> bool:
+        key = self.bound.side(side).key
+        return key is not None and any(
+            f.destination == key for p in self.bound.passes if DESTINATION[p] == side for f in self.bound.fields[p]
+        )
+
+    # -- reading -------------------------------------------------------------------------------------------------------------------
+
+    def read(self) -> None:
+        p, bound = self.planning, self.bound
+        for table in ("couplings", "pairs", "det", "x_to", "x_from", "w_to", "w_from", "decided_to", "decided_from", "d_local",
+                      "d_integration", "n_local", "n_integration", "lone"):  # fmt: skip
+            self.con.execute(f"DROP TABLE IF EXISTS {table}")
+        for in_pass in bound.passes:
+            for f in bound.fields[in_pass]:
+                if f.lookup is not None:
+                    p.prepare_lookup(f.lookup.mapping, in_pass)
+        # what rules look things up in is read beforehand: the two sides are then read side by side, each on its own connection
+        for rule in bound.rules:
+            for side_name, table in rule.tables:
+                p.tables(side_name, table)
+            for name in rule.couplings:
+                p.coupled(name)
+        self._couplings()
+        self._load("n", whole=False, keys=None)
+
+    def _couplings(self) -> None:
+        stored = self.planning.ledger.couplings(self.bound.name)
+        self.con.register("stored", stored)
+        versions = ", ".join(f"{_stamp(self.bound, side)} AS {side}_ver" for side in SIDES)
+        self.con.execute(
+            f"CREATE TABLE couplings AS SELECT id, local_key, integration_key, {versions}, COALESCE(skipped, FALSE) AS skipped, "
+            "NULLIF(held, '') AS held, to_error, from_error, FALSE AS found FROM stored"
+        )
+        self.con.unregister("stored")
+
+    def _load(self, prefix: str, whole: bool, keys: dict[Side, list[str]] | None) -> None:
+        """Both sides at once: reading releases the interpreter, so two cores are used."""
+        jobs = []
+        for side in SIDES:
+            reader = self.readers[side]
+            if whole:
+                select = "SELECT * FROM {rows}"
+            else:
+                extra = [f"s.{name}" for name in reader.schema(False).names if name == "code" or name.startswith("like_")]
+                select = sql.narrow(self.bound, side, extra)
+            wanted = None if keys is None else keys[side]
+            jobs.append(self.executor.submit(reader.load, self.con, f"{prefix}_{side}", select, whole, wanted))
+        for job in jobs:
+            job.result()
+
+    # -- joining -------------------------------------------------------------------------------------------------------------------
+
+    def find_partners(self) -> None:
+        """Special finders: uncoupled rows that a rule knows to be the same are taken as coupled now (3.7, S-041)."""
+        finders = [r for r in self.bound.rules if r.finder is not None]
+        if not finders:
+            return
+        tables = {}
+        for side in SIDES:
+            keys = self._column(
+                f"SELECT key FROM n_{side} WHERE inf AND key NOT IN (SELECT {side}_key FROM couplings) ORDER BY key"
+            )
+            reader = self.readers[side]
+            names = [c.name for c in reader.side.columns]
+            if reader.side.option_set is not None:
+                raw = reader._options(list(dict.fromkeys([reader.side.uid.name, *names])), keys)
+            else:
+                raw = reader.snapshot.read(reader.side.table, list(dict.fromkeys([reader.side.uid.name, *names])), keys=keys,
+                                           key_column=reader.side.uid.name).read_all()  # fmt: skip
+            tables[side] = raw.append_column("key", pc.cast(raw.column(reader.side.uid.name), pa.string()))
+        for rule in finders:
+            assert rule.finder is not None
+            local, integration = rule.finder(tables["local"], tables["integration"])
+            self.con.register("found", pa.table({"lk": local, "ik": integration}))
+            self.con.execute(
+                "INSERT INTO couplings SELECT NULL, lk, ik, NULL, NULL, FALSE, NULL, '', '', TRUE FROM found "
+                "WHERE lk NOT IN (SELECT local_key FROM couplings) AND ik NOT IN (SELECT integration_key FROM couplings)"
+            )
+            self.con.unregister("found")
+
+    def join(self) -> None:
+        bound, con = self.bound, self.con
+        con.execute(sql.pairs(bound))
+        held = self.planning.ledger.held(bound.name)
+        con.register("held_rows", held)
+        letter_pass = {"local": "to", "integration": "from"}
+        parts = [
+            f"SELECT '{side}' AS side, n.key, n.inf, n.own, n.err, n.leave_out, h.reason AS held, CASE "
+            f"WHEN h.reason IS NOT NULL THEN NULL WHEN {'FALSE' if letter_pass[side] in bound.passes else 'TRUE'} THEN 'not a source' "
+            "WHEN NOT n.inf THEN 'outside the filter' WHEN n.leave_out <> '' THEN 'left out by rule' END AS quiet "
+            f"FROM n_{side} n LEFT JOIN held_rows h ON h.side = '{side}' AND h.key = n.key "
+            f"WHERE NOT EXISTS (SELECT 1 FROM couplings c WHERE c.{side}_key = n.key)"
+            for side in SIDES
+        ]
+        con.execute(f"CREATE TABLE lone AS {' UNION ALL '.join(parts)}")
+        con.unregister("held_rows")
+        con.execute(
+            f"""CREATE TABLE det AS SELECT row_number() OVER (ORDER BY lk NULLS LAST, ik) - 1 AS rec, * FROM (
+            SELECT cid, lk, ik, TRUE AS coupled, found, skipped, held, le, ie, linf, iinf, lown, iown, lleave, ileave, lc, ic, never FROM pairs
+              WHERE NOT ({sql.quiet(bound)})
+            UNION ALL SELECT NULL, key, NULL, FALSE, FALSE, FALSE, held, TRUE, FALSE, inf, FALSE, own, FALSE, leave_out, '', TRUE, FALSE, FALSE
+              FROM lone WHERE side = 'local' AND quiet IS NULL
+            UNION ALL SELECT NULL, NULL, key, FALSE, FALSE, FALSE, held, FALSE, TRUE, FALSE, inf, FALSE, own, '', leave_out, FALSE, TRUE, FALSE
+              FROM lone WHERE side = 'integration' AND quiet IS NULL)"""
+        )
+        # only now, and only for what needs a look, whole rows are read
+        keys: dict[Side, list[str]] = {
+            "local": self._column("SELECT lk FROM det WHERE le ORDER BY lk"),
+            "integration": self._column("SELECT ik FROM det WHERE ie ORDER BY ik"),
+        }
+        self._load("d", whole=True, keys=keys)
+        for side, letter in (("local", "l"), ("integration", "i")):
+            read = self._value(f"SELECT count(*) FROM d_{side}")
+            if read != len(keys[side]):  # type: ignore[index]
+                raise SynckitError(
+                    f"{self.planning.systems[side].title} changed while it was being read (mapping {bound.name}: {len(keys[side])} rows "  # type: ignore[index]
+                    f"expected, {read} found). Plan again; exports must not be replaced meanwhile."
+                )
+            del letter
+
+    # -- deciding ------------------------------------------------------------------------------------------------------------------
+
+    def decide(self, in_pass: Pass) -> None:
+        con, bound = self.con, self.bound
+        con.execute(sql.wide(bound, in_pass))
+        con.execute(
+            f"CREATE TABLE x_{in_pass} AS SELECT w.rec, {self._insert_error(in_pass)} AS error, bool_or(p.state = 'failing') AS parent_failing "
+            f"FROM w_{in_pass} w LEFT JOIN planned p ON p.mapping = w.r_parent AND p.source_key = w.r_parent_key GROUP BY ALL"
+        )
+        con.execute(f"CREATE TABLE decided_{in_pass} AS {sql.decide(bound, in_pass, only_pass=len(bound.passes) == 1)}")
+        if in_pass == "from" and "to" in bound.passes and bound.mapping.semantics != "reference":
+            # an update that the first pass makes is seen, and never written back
+            con.execute(
+                "UPDATE decided_from SET disposition = 'unchanged' WHERE disposition = 'update' AND NOT one_way AND rec IN "
+                "(SELECT rec FROM decided_to WHERE disposition = 'update' AND carry AND two_way)"
+            )
+
+    def _insert_error(self, in_pass: Pass) -> str:
+        """SQL for what would make the destination refuse a new row: its key exists, or a value that it requires is blank."""
+        destination = self.bound.destination(in_pass)
+        tests = []
+        for f in sql.expressions(self.bound, in_pass):
+            column = f.plan.destination
+            if destination.key is not None and column == destination.key:
+                value = f"w.n{f.number}"
+                tests.append(
+                    f"WHEN {value} IN (SELECT code FROM n_{destination.side} WHERE code IS NOT NULL) "
+                    f"OR count(*) OVER (PARTITION BY {value}) > 1 AND {value} IS NOT NULL "
+                    f"THEN 'key_collision\x1f{_quoted(f.plan.name)}\x1f' || {value}"
+                )
+            if not column.nullable and destination.schema.blank == "null" and column != destination.uid and not f.plan.rule:
+                tests.append(f"WHEN w.n{f.number} IS NULL THEN 'required_blank\x1f{_quoted(f.plan.name)}\x1f'")
+        return f"CASE {' '.join(tests)} END" if tests else "NULL::VARCHAR"
+
+    def _column(self, query: str) -> list[Any]:
+        return [row[0] for row in self.con.execute(query).fetchall()]
+
+    def _value(self, query: str) -> Any:
+        rows = self.con.execute(query).fetchall()
+        return rows[0][0] if rows else None
+
+    def raw_columns(self, side: Side) -> set[str]:
+        """Names of the unstaged columns that rules asked for, as the details hold them."""
+        return {r[0] for r in self.con.execute(f"DESCRIBE d_{side}").fetchall() if r[0].startswith("raw_")}
+
+    def raw_values(self, side: Side, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        if not names:
+            return {}
+        columns = ", ".join(f'"raw_{n}"' for n in names)
+        return {
+            r[0]: dict(zip(names, r[1:], strict=True)) for r in self.con.execute(f"SELECT key, {columns} FROM d_{side}").fetchall()
+        }
+
+    # -- results -------------------------------------------------------------------------------------------------------------------
+
+    def result(self) -> MappingPlan:
+        bound = self.bound
+        rows, changes, errors, depends, quiet, duplicates = [], [], [], [], [], []
+        creates: dict[tuple[str, str], pa.Table] = {}
+        made: dict[Pass, Creates] = {}
+        deferred: list[dict[str, Any]] = []
+        for in_pass in bound.passes:
+            created = planned_creates(self, in_pass)
+            made[in_pass] = created
+            if created.table.num_rows:
+                creates[bound.name, in_pass] = created.table
+            likeness = resembling(self, in_pass, created)
+            duplicates.append(likeness)
+            found = describe(self, in_pass, created, set(likeness.column("record").to_pylist()))
+            rows.append(found.rows)
+            changes.append(found.changes)
+            errors.append(found.errors)
+            depends.append(found.depends)
+            more_rows, more_changes = follow_ups(self, in_pass, created.table, found.rows, found.changes)
+            rows.append(more_rows)
+            changes.append(more_changes)
+            deferred += found.deferred
+            quiet.append(self._quiet(in_pass, made))
+        counts = {side: int(self._value(f"SELECT count(*) FROM n_{side}")) for side in SIDES}
+        table = pa.concat_tables([ROWS.empty_table(), *rows])
+        still = pa.concat_tables(quiet) if quiet else _no_quiet()
+        self._account(table, still, counts, made)
+        review = review_line(self, counts)
+        head = MappingHead(
+            name=bound.name,
+            direction=bound.mapping.direction,
+            kind=bound.mapping.kind,
+            passes=bound.passes,
+            only_coupled=bound.mapping.only_coupled,
+            recommendation=review.column("recommendation")[0].as_py(),
+            fingerprint=fingerprint(bound),
+            tables={side: bound.side(side).table.name for side in SIDES},
+            keys={side: bound.side(side).uid.name for side in SIDES},
+            counts=counts,
+            seen={p: self._seen(p) for p in bound.passes},
+            columns={p: made[p].columns for p in bound.passes},
+            drawn={p: made[p].drawn for p in bound.passes if made[p].drawn},
+        )
+        return MappingPlan(
+            head, table, pa.concat_tables([CHANGES.empty_table(), *changes]), pa.concat_tables([ERRORS.empty_table(), *errors]),
+            pa.concat_tables([DEPENDS.empty_table(), *depends]), review,
+            pa.concat_tables([DUPLICATES.empty_table(), *duplicates]),
+            still, creates, deferred, bound,
+        )  # fmt: skip
+
+    def _seen(self, in_pass: Pass) -> str:
+        """The latest version among the source rows that the pass looked at, as ISO text (the new watermark)."""
+        side = SOURCE[in_pass]
+        version = self.bound.side(side).version
+        if version is None or version.kind not in ("datetime", "integer"):
+            return ""
+        latest = self._value(f"SELECT max(ver) FROM n_{side} WHERE inf")
+        if latest is None:
+            return ""
+        return (
+            str(latest)
+            if version.kind == "integer"
+            else str(self._value(f"SELECT make_timestamp({int(latest)})")).replace(" ", "T")
+        )
+
+    def _quiet(self, in_pass: Pass, made: dict[Pass, Creates]) -> pa.Table:
+        """Records that need no look in this pass."""
+        bound = self.bound
+        source = SOURCE[in_pass]
+        query = f"SELECT lk AS local_key, ik AS integration_key, 'unchanged' AS disposition FROM pairs WHERE {sql.quiet(bound)}"
+        for side in SIDES:
+            keys = "key, NULL" if side == "local" else "NULL, key"
+            disposition = "quiet" if side == source else "'not a source'"
+            query += f" UNION ALL SELECT {keys}, {disposition} FROM lone WHERE side = '{side}' AND quiet IS NOT NULL"
+        table = self.con.sql(query).to_arrow_table()
+        # rows that the first pass creates are seen by the second, and are as they should be
+        if in_pass == "from" and "to" in made and made["to"].table.num_rows:
+            echo = made["to"].table
+            table = pa.concat_tables([table, pa.table({"local_key": echo.column("source_key"), "integration_key": echo.column("key"),
+                                                       "disposition": pa.repeat(pa.scalar("unchanged"), echo.num_rows)}).cast(table.schema)])  # fmt: skip
+        n = table.num_rows
+        return pa.table({"mapping": pa.repeat(pa.scalar(bound.name), n), "pass": pa.repeat(pa.scalar(in_pass), n),
+                         **{c: pc.cast(table.column(c), pa.string()) for c in table.column_names}})  # fmt: skip
+
+    def _account(self, rows: pa.Table, quiet: pa.Table, counts: dict[Side, int], made: dict[Pass, Creates]) -> None:
+        """Promise 3: every row of each side has exactly one disposition in each pass."""
+        for in_pass in self.bound.passes:
+            for side in SIDES:
+                whole = counts[side]
+                if side == "integration" and in_pass == "from" and "to" in made:
+                    whole += made["to"].table.num_rows
+                seen = self._value(
+                    f"SELECT count(*) FROM det WHERE {'le' if side == 'local' else 'ie'}"
+                ) + pc.sum(pc.and_(pc.equal(quiet.column("pass"), in_pass), pc.is_valid(quiet.column(f"{side}_key")))).as_py()  # fmt: skip
+                if side == "local" and in_pass == "from" and "to" in made:
+                    seen -= made["to"].table.num_rows  # the echo names rows that `det` has already counted
+                if seen != whole:
+                    raise AssertionError(
+                        f"{self.bound.name}, pass {in_pass}: {whole} rows on the {side} side, {seen} accounted for"
+                    )
+
+
+def _stamp(bound: BoundMapping, side: Side) -> str:
+    """SQL that turns a coupling's stamp into the form of the narrow table's `ver`."""
+    version = bound.side(side).version
+    column = f"NULLIF({side}_stamp, '')"
+    if version is None:
+        return "NULL::BIGINT"
+    if version.kind == "datetime":
+        return f"epoch_us(TRY_CAST(replace({column}, 'Z', '') AS TIMESTAMP))"
+    if version.kind == "integer":
+        return f"TRY_CAST({column} AS BIGINT)"
+    return f"CAST(hash({column}) % 9223372036854775807 AS BIGINT)"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _no_quiet() -> pa.Table:
+    return pa.table({n: pa.array([], pa.string()) for n in ("mapping", "pass", "local_key", "integration_key", "disposition")})
+
+
+def plan_mapping(planning: Planning, bound: BoundMapping, executor: Executor) -> MappingPlan:
+    """Plan one mapping over the snapshots and over what has been planned before it; register what it plans for those after it."""
+    planner = MappingPlanner(planning, bound, executor)
+    planner.read()
+    planner.find_partners()
+    planner.join()
+    for in_pass in bound.passes:
+        planner.decide(in_pass)
+    plan = planner.result()
+    planning.known[bound.name] = known_after(planner, plan)
+    planning.progress(bound.name, sum(plan.head.counts.values()))
+    return plan
+
+
+def known_after(planner: MappingPlanner, plan: MappingPlan) -> pa.Table:
+    """What references to this mapping resolve to from now on: coupled records, found partners, planned and failing creates."""
+    from synckit.planning.engine import NO_KNOWN, with_local_currency
+
+    con, name = planner.con, planner.bound.name
+    table = con.sql(
+        "SELECT c.local_key, l.code, c.integration_key, CASE WHEN c.found THEN 'planned' ELSE 'coupled' END AS state, "
+        f"CASE WHEN c.found THEN c.local_key END AS source_key, CASE WHEN c.found THEN 'to' END AS pass, {sql.literal(name)} AS mapping "
+        "FROM couplings c JOIN n_local l ON l.key = c.local_key"
+    ).to_arrow_table()
+    parts = [table.cast(NO_KNOWN)]
+    for in_pass in planner.bound.passes:
+        parts.append(_planned_known(planner, plan, in_pass).cast(NO_KNOWN))
+    known = pa.concat_tables(parts)
+    con.register("known_now", known.filter(pc.is_valid(known.column("source_key"))))
+    con.register("rows_now", plan.rows.select(["pass", "record", "local_key", "integration_key", "step"]))
+    con.execute(
+        "INSERT INTO planned SELECT k.mapping, k.pass, k.source_key, r.record, k.state FROM known_now k JOIN rows_now r ON r.pass = k.pass "
+        "AND r.step = 1 AND k.source_key = CASE k.pass WHEN 'to' THEN r.local_key ELSE r.integration_key END"
+    )
+    con.unregister("known_now")
+    con.unregister("rows_now")
+    return with_local_currency(planner.planning, planner.bound, known)
+
+
+def _planned_known(planner: MappingPlanner, plan: MappingPlan, in_pass: Pass) -> pa.Table:
+    """Creates of one pass, as references see them; a create that will fail is known too, as failing."""
+    rows = plan.rows.filter(pc.equal(plan.rows.column("pass"), in_pass))
+    wanted = pc.and_(
+        pc.is_in(rows.column("disposition"), pa.array(["create", "will fail", "blocked"])), pc.invert(rows.column("coupled"))
+    )
+    rows = rows.filter(wanted)
+    keys: dict[str, str | None] = {}
+    created = plan.creates.get((planner.bound.name, in_pass))
+    numbers: dict[str, str | None] = {}
+    if created is not None:
+        keys = dict(zip(created.column("source_key").to_pylist(), created.column("key").to_pylist(), strict=True))
+        local_key = planner.bound.local.key
+        if in_pass == "from" and local_key is not None and local_key.name in created.column_names:
+            numbers = dict(zip(created.column("source_key").to_pylist(), created.column(local_key.name).to_pylist(), strict=True))
+    codes: Sequence[str | None]
+    local, integration = rows.column("local_key").to_pylist(), rows.column("integration_key").to_pylist()
+    failing = [d != "create" for d in rows.column("disposition").to_pylist()]
+    state = ["failing" if f else "planned" for f in failing]
+    if in_pass == "to":
+        source = local
+        code_of = dict(planner.con.execute("SELECT key, code FROM d_local").fetchall())
+        codes = [code_of.get(k) for k in local]
+        integration = [None if f else keys.get(k) for k, f in zip(local, failing, strict=True)]
+    else:
+        source = integration
+        codes = [numbers.get(k) for k in integration]
+        local = [None if f else keys.get(k) for k, f in zip(integration, failing, strict=True)]
+    n = len(source)
+    return pa.table({"local_key": pa.array(local, pa.string()), "code": pa.array(codes, pa.string()),
+                     "integration_key": pa.array(integration, pa.string()), "state": pa.array(state, pa.string()),
+                     "source_key": pa.array(source, pa.string()), "pass": pa.array([in_pass] * n, pa.string()),
+                     "mapping": pa.array([planner.bound.name] * n, pa.string())})  # fmt: skip

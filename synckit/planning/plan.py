@@ -1,0 +1,520 @@
+"""The Plan: everything a synchronisation would do, as immutable frames, and the decisions people have taken on it.
+
+A plan never changes: `exclude` and its like give a new plan with one decision more. What decisions block or exclude is computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.ipc
+
+from synckit.errors import SynckitError
+from synckit.mapping.schema import nearest
+from synckit.planning.creates import NEXT_NUMBER
+from synckit.planning.mapping_plan import MappingHead
+from synckit.planning.tables import CHANGES, COUNTER_OF, COUNTERS, WRITES
+
+ORDER = tuple(COUNTER_OF)
+
+
+@dataclass(frozen=True)
+class Side:
+    """A system as the plan saw it. `identity` names its data; secrets are in none of these."""
+
+    title: str
+    address: str
+    identity: str
+    read_only: str
+    taken_at: datetime
+    consistent: bool
+    environment: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision: `kind` "exclude" or "include" (takes an exclusion back), for whole mappings (`records` empty) or for records,
+    each a (pass or "", local key or "", integration key or "")."""
+
+    kind: str
+    mapping: str
+    records: tuple[tuple[str, str, str], ...] = ()
+    note: str = ""
+    by: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class PlanBase:
+    """What planning found; written once, never changed."""
+
+    kind: str
+    made_at: datetime
+    operator: str
+    ledger_id: str
+    run_counter: int
+    order: tuple[str, ...]
+    whole: bool
+    sides: dict[str, Side]
+    mappings: dict[str, MappingHead]
+    rows: pa.Table
+    changes: pa.Table
+    errors: pa.Table
+    depends: pa.Table
+    review: pa.Table
+    duplicates: pa.Table
+    creates: dict[tuple[str, str], pa.Table]
+    quiet: pa.Table
+
+    @cached_property
+    def id(self) -> str:
+        """The same content has the same id, whenever it was planned; once applied, the ledger refuses it a second time."""
+        digest = hashlib.sha256(f"{self.kind}|{self.ledger_id}|{self.run_counter}|{self.order}".encode())
+        digest.update("|".join(f"{s.identity}" for s in self.sides.values()).encode())
+        digest.update("|".join(m.fingerprint for m in self.mappings.values()).encode())
+        for table in (self.rows, self.changes, self.errors, self.depends, *self.creates.values()):
+            digest.update(_bytes(table))
+        return digest.hexdigest()[:24]
+
+
+def _bytes(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    whole = table.combine_chunks()
+    with pa.ipc.new_stream(sink, whole.schema) as writer:
+        writer.write_table(whole)
+    return sink.getvalue()
+
+
+class Plan:
+    """What a synchronisation would do. Nothing has been written; `Workspace.apply` carries out exactly these rows."""
+
+    def __init__(self, base: PlanBase, decisions: tuple[Decision, ...] = ()) -> None:
+        self.base = base
+        self.decisions = decisions
+
+    # -- what it says --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        return self.base.id
+
+    @property
+    def mappings(self) -> tuple[str, ...]:
+        """Names of the planned mappings, in the order in which they are carried out."""
+        return self.base.order
+
+    @cached_property
+    def rows(self) -> pa.Table:
+        """ROWS with the decisions carried out: what was excluded, and what that blocks."""
+        return _decided(self.base, self.decisions) if self.decisions else self.base.rows
+
+    @cached_property
+    def counts(self) -> dict[tuple[str, str], dict[str, int]]:
+        """(mapping, pass) -> disposition -> number of records, every record of both sides counted once."""
+        counts: dict[tuple[str, str], dict[str, int]] = {(n, p): {} for n in self.base.order for p in self.base.mappings[n].passes}
+        first = self.rows.filter(pc.equal(self.rows.column("step"), 1))
+        for table in (first, self.base.quiet):
+            grouped = (
+                table.select(["mapping", "pass", "disposition"])
+                .group_by(["mapping", "pass", "disposition"])
+                .aggregate([([], "count_all")])
+            )
+            for row in grouped.to_pylist():
+                of = counts[row["mapping"], row["pass"]]
+                of[row["disposition"]] = of.get(row["disposition"], 0) + row["count_all"]
+        return counts
+
+    def counters(self) -> dict[tuple[str, str], dict[str, int]]:
+        """(mapping, pass) -> the eight planned job counters, derived from the dispositions by one table."""
+        found = {}
+        for place, of in self.counts.items():
+            found[place] = dict.fromkeys(COUNTERS, 0)
+            for disposition, n in of.items():
+                counter = COUNTER_OF[disposition]
+                if counter is not None:
+                    found[place][counter] += n
+        return found
+
+    def total(self, *dispositions: str) -> int:
+        """How many records have one of these dispositions, all mappings and passes together."""
+        return sum(of.get(d, 0) for of in self.counts.values() for d in dispositions)
+
+    @property
+    def writes(self) -> int:
+        """How many rows would be written, second steps included."""
+        return int(pc.sum(pc.is_in(self.rows.column("disposition"), pa.array(WRITES))).as_py() or 0)
+
+    def look_alike(self) -> int:
+        """How many planned creates look like records that already exist."""
+        wanted = self.base.duplicates.select(["mapping", "pass", "record"]).group_by(["mapping", "pass", "record"]).aggregate([])
+        if not wanted.num_rows:
+            return 0
+        creates = self.rows.filter(pc.equal(self.rows.column("disposition"), "create")).select(["mapping", "pass", "record"])
+        return wanted.join(creates, ["mapping", "pass", "record"], join_type="inner").num_rows
+
+    def sentence(self) -> str:
+        """The plan in one sentence, zeros left out except for the three that matter."""
+        parts = [
+            f"create {self.total('create', 'restore'):,}",
+            f"couple {self.total('couple'):,}",
+            f"update {self.total('update'):,}",
+        ]
+        conflicts = self.total("conflict")
+        failing = self.total("will fail", "blocked", "deleted partner")
+        text = f"Nothing has been written. A {KINDS.get(self.base.kind, self.base.kind)} would {', '.join(parts)}"
+        text += f", stop at {conflicts:,} {'conflict' if conflicts == 1 else 'conflicts'}"
+        text += f" and fail for {failing:,} {'record' if failing == 1 else 'records'}" if failing else ""
+        alike = self.look_alike()
+        if alike:
+            text += f"; {alike:,} of those creates {'looks like a record that already exists' if alike == 1 else 'look like records that already exist'}"
+        return text + "."
+
+    # -- frames --------------------------------------------------------------------------------------------------------------------
+
+    def summary(self) -> pd.DataFrame:
+        """One line per mapping and pass in dependency order: recommendation and the number of records of each disposition."""
+        recommended = dict(
+            zip(self.base.review.column("mapping").to_pylist(), self.base.review.column("recommendation").to_pylist(), strict=True)
+        )
+        present = [d for d in ORDER if any(of.get(d) for of in self.counts.values())]
+        lines = [
+            {"mapping": n, "pass": p, "recommendation": recommended.get(n, ""), **{d: of.get(d, 0) for d in present}}
+            for (n, p), of in self.counts.items()
+        ]
+        return pd.DataFrame(lines, columns=["mapping", "pass", "recommendation", *present])
+
+    def review(self) -> pd.DataFrame:
+        """The review lines: recommendation per mapping and the counts behind it."""
+        return self.base.review.to_pandas()
+
+    def records(
+        self,
+        mapping: str | None = None,
+        disposition: str | Sequence[str] | None = None,
+        in_pass: str | None = None,
+        *,
+        warning: str | None = None,
+        limit: int | None = None,
+        all_rows: bool = False,
+    ) -> pd.DataFrame:
+        """One line per record, pass and step (columns of ROWS). Rows that need no look (equal, not a source ...) are there when asked
+        for by disposition or with `all_rows`; they have keys only."""
+        rows = self.rows
+        wanted = [disposition] if isinstance(disposition, str) else list(disposition or [])
+        for one in wanted:
+            if one not in COUNTER_OF:
+                raise SynckitError(f'There is no disposition "{one}".' + nearest(one, list(ORDER)))
+        if all_rows or set(wanted) & set(pc.unique(self.base.quiet.column("disposition")).to_pylist()):
+            keys = ["mapping", "pass", "local_key", "integration_key", "disposition"]
+            quiet = self.base.quiet.sort_by([(k, "ascending") for k in keys])
+            rows = pa.concat_tables([rows, quiet], promote_options="default")
+        rows = self._of(rows, mapping)
+        if wanted:
+            rows = rows.filter(pc.is_in(rows.column("disposition"), pa.array(wanted)))
+        if in_pass is not None:
+            rows = rows.filter(pc.equal(rows.column("pass"), in_pass))
+        if warning is not None:
+            rows = rows.filter(pa.array([warning in (w or []) for w in rows.column("warnings").to_pylist()], pa.bool_()))
+        return (rows if limit is None else rows.slice(0, limit)).to_pandas()
+
+    def changes(
+        self, mapping: str | None = None, record: int | None = None, in_pass: str | None = None, *, limit: int | None = None
+    ) -> pd.DataFrame:
+        """One line per field that is written: old, new, origin, and the records' keys and names (creates are expanded here)."""
+        fields = self._of(self.base.changes, mapping)
+        expanded = [fields] + [self._expanded(n, p) for (n, p) in self.base.creates if mapping is None or n == self._name(mapping)]
+        fields = pa.concat_tables(expanded)
+        for column, value in (("record", record), ("pass", in_pass)):
+            if value is not None:
+                fields = fields.filter(pc.equal(fields.column(column), value))
+        rows = self.rows.filter(pc.is_in(self.rows.column("disposition"), pa.array(WRITES)))
+        keys = ["mapping", "pass", "record", "step"]
+        rows = rows.select([*keys, "disposition", "local_key", "integration_key", "local_name", "integration_name"])
+        rows = rows.group_by(keys).aggregate([(c, "first") for c in rows.column_names if c not in keys])
+        rows = rows.rename_columns([c.removesuffix("_first") for c in rows.column_names])
+        joined = fields.join(rows, keys, join_type="inner")
+        rank = {n: i for i, n in enumerate(self.base.order)}
+        joined = joined.append_column("rank", pa.array([rank[m] for m in joined.column("mapping").to_pylist()], pa.int64()))
+        joined = joined.sort_by(
+            [("rank", "ascending"), ("pass", "descending"), ("record", "ascending"), ("step", "ascending"), ("column", "ascending")]
+        )
+        return (joined if limit is None else joined.slice(0, limit)).drop_columns(["rank"]).to_pandas()
+
+    def _expanded(self, mapping: str, in_pass: str) -> pa.Table:
+        """The creates of one pass, one line per field that is not blank."""
+        table, head = self.base.creates[mapping, in_pass], self.base.mappings[mapping]
+        tables = []
+        for written in head.columns[in_pass]:  # type: ignore[index]
+            values = table.column(written.column)
+            tables.append(_created_field(mapping, in_pass, table, written.field, written.column, values, written.origin))
+        drawn = head.drawn.get(in_pass)  # type: ignore[call-overload]
+        if drawn:
+            values = pa.chunked_array([pa.repeat(pa.scalar(NEXT_NUMBER), table.num_rows)])
+            tables.append(_created_field(mapping, in_pass, table, drawn, drawn, values, "number series"))
+        return pa.concat_tables([CHANGES.empty_table(), *tables])
+
+    def uncoupled(self, mapping: str) -> pd.DataFrame:
+        """Uncoupled records of both sides (side, key, name, what the plan does with them and why)."""
+        rows = self._of(self.rows, mapping)
+        rows = rows.filter(pc.and_(pc.invert(pc.fill_null(rows.column("coupled"), False)), pc.equal(rows.column("step"), 1)))
+        frames = []
+        for in_pass, side in (("to", "local"), ("from", "integration")):
+            mine = rows.filter(pc.and_(pc.equal(rows.column("pass"), in_pass), pc.is_valid(rows.column(f"{side}_key"))))
+            mine = mine.filter(pc.not_equal(mine.column("disposition"), "not a source"))
+            frame = mine.select([f"{side}_key", f"{side}_name", "disposition", "reason", "warnings"]).to_pandas()
+            frame.columns = ["key", "name", "disposition", "reason", "warnings"]
+            frame.insert(0, "side", side)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
+
+    def duplicates(self, mapping: str | None = None) -> pd.DataFrame:
+        """Planned creates beside the existing records that they look like, and why."""
+        return self._of(self.base.duplicates, mapping).to_pandas()
+
+    def errors(self, mapping: str | None = None) -> pd.DataFrame:
+        """Every error that will happen, one line per record and field."""
+        return self._of(self.base.errors, mapping).to_pandas()
+
+    def _of(self, table: pa.Table, mapping: str | None) -> pa.Table:
+        return table if mapping is None else table.filter(pc.equal(table.column("mapping"), self._name(mapping)))
+
+    def _name(self, mapping: str) -> str:
+        wanted = mapping.strip().upper()
+        wanted = "CONTACT" if wanted == "CONTACTS" and "CONTACT" in self.base.mappings else wanted
+        if wanted not in self.base.mappings:
+            raise SynckitError(f'The plan holds no mapping "{mapping}".' + nearest(wanted, list(self.base.order)))
+        return wanted
+
+    # -- decisions -----------------------------------------------------------------------------------------------------------------
+
+    def exclude(
+        self,
+        mapping: str | None = None,
+        *,
+        local: str | Iterable[str] | None = None,
+        integration: str | Iterable[str] | None = None,
+        disposition: str | None = None,
+        warning: str | None = None,
+        records: pd.DataFrame | None = None,
+        note: str = "",
+        by: str = "",
+    ) -> Plan:
+        """A new plan without some of the writes: one or several records by key, all with a disposition or a warning, the lines of a
+        frame from `records()`, or a whole mapping. Rows that needed an excluded one show as blocked by it."""
+        return self._decide("exclude", mapping, local, integration, disposition, warning, records, note, by)
+
+    def include(self, mapping: str | None = None, **which: Any) -> Plan:
+        """A new plan in which an exclusion is taken back (same ways to name the records as `exclude`)."""
+        which = {"local": None, "integration": None, "disposition": None, "warning": None, "records": None, "note": "", "by": "", **which}
+        return self._decide("include", mapping, **which)
+
+    def _decide(
+        self,
+        kind: str,
+        mapping: str | None,
+        local: str | Iterable[str] | None,
+        integration: str | Iterable[str] | None,
+        disposition: str | None,
+        warning: str | None,
+        records: pd.DataFrame | None,
+        note: str,
+        by: str,
+    ) -> Plan:
+        named = {m: [] for m in self.base.order} if mapping is None else {self._name(mapping): []}  # type: dict[str, list[tuple[str, str, str]]]
+        wholly = local is None and integration is None and disposition is None and warning is None and records is None
+        if wholly:
+            if mapping is None:
+                raise SynckitError(
+                    "Say what to exclude: a mapping, keys (local=, integration=), a disposition, a warning or records=."
+                )
+            return Plan(self.base, (*self.decisions, Decision(kind, self._name(mapping), (), note, by)))
+        if records is None:
+            records = self.records(mapping, disposition, warning=warning)
+        known = {
+            (r["mapping"], side, r[f"{side}_key"])
+            for r in records.to_dict("records")
+            for side in ("local", "integration")
+            if r[f"{side}_key"]
+        }
+        for side, keys in (("local", local), ("integration", integration)):
+            for key in [keys] if isinstance(keys, str) else list(keys or []):
+                hits = [m for m in named if (m, side, key) in known]
+                if not hits:
+                    raise SynckitError(f'The plan has no row of {mapping or "any mapping"} with the {side} key "{key}" to {kind}.')
+                for name in hits:
+                    named[name].append(("", key if side == "local" else "", key if side == "integration" else ""))
+        if local is None and integration is None:
+            for row in records.to_dict("records"):
+                named[row["mapping"]].append((row["pass"], row["local_key"] or "", row["integration_key"] or ""))
+        added = tuple(Decision(kind, m, tuple(r), note, by) for m, r in named.items() if r)
+        return Plan(self.base, (*self.decisions, *added))
+
+    def with_decisions(self, decisions: str | Iterable[Decision]) -> Plan:
+        """A new plan with these decisions, or with those made in an Excel workbook that `to_excel` wrote."""
+        if isinstance(decisions, str):
+            from synckit.planning.excel import read_decisions
+
+            decisions = read_decisions(self, decisions)
+        return Plan(self.base, (*self.decisions, *decisions))
+
+    def undecided(self) -> Plan:
+        """The plan as it was made, without any decision."""
+        return replace_decisions(self, ())
+
+    # -- files and renderings ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str) -> None:
+        """Write the plan with its decisions into one file (never over another kind of file)."""
+        from synckit.planning.planfile import save_plan
+
+        save_plan(self, path)
+
+    def to_excel(self, path: str) -> None:
+        """Write an Excel workbook for a colleague; what she puts in its decision column comes back with `with_decisions`."""
+        from synckit.planning.excel import write_plan
+
+        write_plan(self, path)
+
+    def to_dict(self, rows: bool = True) -> dict[str, Any]:
+        """The plan as plain values for JSON; two plans of the same state differ in `made_at` and `taken_at` alone."""
+        from synckit.reports.plan_text import plan_dict
+
+        return plan_dict(self, rows=rows)
+
+    def to_text(self) -> str:
+        """The plan for a terminal: the sentence, the table, what needs attention."""
+        from synckit.reports.plan_text import plan_text
+
+        return plan_text(self)
+
+    def figure(self) -> Any:
+        """A matplotlib figure: planned actions per mapping, in dependency order."""
+        from synckit.reports.plan_figure import plan_figure
+
+        return plan_figure(self)
+
+    def _repr_html_(self) -> str:
+        from synckit.reports.plan_html import plan_html
+
+        return plan_html(self)
+
+    def __repr__(self) -> str:
+        return f"<Plan {self.id}: {self.sentence()}>"
+
+
+KINDS = {"full": "full synchronisation"}
+
+
+def replace_decisions(plan: Plan, decisions: tuple[Decision, ...]) -> Plan:
+    return Plan(plan.base, decisions)
+
+
+def _created_field(
+    mapping: str, in_pass: str, table: pa.Table, field: str, column: str, values: pa.ChunkedArray, origin: str
+) -> pa.Table:
+    n = table.num_rows
+    whole = pa.table(
+        {
+            "mapping": pa.repeat(pa.scalar(mapping), n), "pass": pa.repeat(pa.scalar(in_pass), n), "record": table.column("record"),
+            "step": pa.repeat(pa.scalar(1, pa.int8()), n), "field": pa.repeat(pa.scalar(field), n), "column": pa.repeat(pa.scalar(column), n),
+            "old": pa.nulls(n, pa.string()), "new": values, "origin": pa.repeat(pa.scalar(origin), n),
+            "ref_mapping": pa.nulls(n, pa.string()), "ref_key": pa.nulls(n, pa.string()),
+        }
+    ).cast(CHANGES)  # fmt: skip
+    return whole.filter(pc.is_valid(whole.column("new")))
+
+
+def _decided(base: PlanBase, decisions: tuple[Decision, ...]) -> pa.Table:
+    """Carry out the decisions, in their order, then block what rested on an excluded row, through any number of links."""
+    excluded: set[tuple[str, str, int]] = set()
+    rows = base.rows
+    columns = {
+        c: rows.column(c).to_pylist()
+        for c in ("mapping", "pass", "record", "step", "local_key", "integration_key", "disposition", "reason", "code")
+    }
+    n = rows.num_rows
+    writes = [d in WRITES for d in columns["disposition"]]
+    by_key: dict[tuple[str, str, str], list[int]] = {}
+    of_mapping: dict[str, list[int]] = {}
+    for i in range(n):
+        if columns["step"][i] == 1 or columns["disposition"][i] != "unchanged":
+            of_mapping.setdefault(columns["mapping"][i], []).append(i)
+            for side in ("local_key", "integration_key"):
+                if columns[side][i]:
+                    by_key.setdefault((columns["mapping"][i], side, columns[side][i]), []).append(i)
+    for decision in decisions:
+        if not decision.records:
+            hits = of_mapping.get(decision.mapping, [])
+        else:
+            hits = []
+            for in_pass, local, integration in decision.records:
+                side, key = ("local_key", local) if local else ("integration_key", integration)
+                hits += [i for i in by_key.get((decision.mapping, side, key), []) if in_pass in ("", columns["pass"][i])]
+        for i in hits:
+            place = (columns["mapping"][i], columns["pass"][i], columns["record"][i])
+            if decision.kind == "exclude" and writes[i]:
+                excluded.add(place)
+            elif decision.kind == "include":
+                excluded.discard(place)
+    names = {(columns["mapping"][i], columns["pass"][i], columns["record"][i]): i for i in range(n - 1, -1, -1)}
+    blocked: dict[tuple[str, str, int], str] = {}
+    children: dict[tuple[str, str, int], list[tuple[tuple[str, str, int], str]]] = {}
+    for row in base.depends.to_pylist():
+        parent = (row["parent_mapping"], row["parent_pass"], row["parent_record"])
+        children.setdefault(parent, []).append(((row["mapping"], row["pass"], row["record"]), row["field"]))
+    queue = sorted(excluded)
+    while queue:
+        parent = queue.pop()
+        for child, field in children.get(parent, []):
+            if child not in blocked and child not in excluded:
+                blocked[child] = f"Blocked by {parent[0]} {_called(rows, names[parent])}, which is left out ({field})."
+                queue.append(child)
+    disposition, reason, code = columns["disposition"], columns["reason"], columns["code"]
+    references = _second_step_parents(base)
+    for i in range(n):
+        place = (columns["mapping"][i], columns["pass"][i], columns["record"][i])
+        if not writes[i]:
+            continue
+        if place in excluded:
+            disposition[i], reason[i], code[i] = "excluded", "Left out by you.", "excluded"
+        elif place in blocked:
+            disposition[i], reason[i], code[i] = "blocked", blocked[place], "blocked"
+        elif columns["step"][i] == 2 and (references.get(place, place) in excluded or references.get(place, place) in blocked):
+            disposition[i], reason[i], code[i] = "excluded", "The record that it refers to is left out.", "excluded"
+    for name, values in (("disposition", disposition), ("reason", reason), ("code", code)):
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), pa.array(values, pa.string()))
+    return rows
+
+
+def _second_step_parents(base: PlanBase) -> dict[tuple[str, str, int], tuple[str, str, int]]:
+    """Second-step row -> the planned record that it refers to."""
+    second = base.changes.filter(pc.and_(pc.equal(base.changes.column("step"), 2), pc.is_valid(base.changes.column("ref_key"))))
+    if not second.num_rows:
+        return {}
+    creates = base.rows.filter(pc.equal(base.rows.column("disposition"), "create"))
+    where = {}
+    for row in creates.select(["mapping", "pass", "record", "local_key", "integration_key"]).to_pylist():
+        key = row["local_key"] if row["pass"] == "to" else row["integration_key"]
+        where[row["mapping"], key] = (row["mapping"], row["pass"], row["record"])
+    return {
+        (c["mapping"], c["pass"], c["record"]): where[c["ref_mapping"], c["ref_key"]]
+        for c in second.to_pylist()
+        if (c["ref_mapping"], c["ref_key"]) in where
+    }
+
+
+def _called(rows: pa.Table, index: int) -> str:
+    row = rows.slice(index, 1).to_pylist()[0]
+    return row["local_name"] or row["integration_name"] or row["local_key"] or row["integration_key"] or ""
+
+
+__all__ = ["Decision", "Plan", "PlanBase", "Side", "replace_decisions"]

@@ -1,0 +1,123 @@
+"""A plan in one file: an immutable base (Parquet frames and a manifest) and the decisions taken on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synckit.errors import SynckitError
+from synckit.planning.mapping_plan import MappingHead, WrittenColumn
+from synckit.planning.plan import Decision, Plan, PlanBase, Side
+
+FORMAT = "synckit plan"
+VERSION = 1
+FRAMES = ("rows", "changes", "errors", "depends", "review", "duplicates", "quiet")
+LIMIT = 4 << 30  # bytes that one frame may unpack to; a plan is data from outside
+
+
+def save_plan(plan: Plan, path: str) -> None:
+    """Write `plan` to `path`: whole or not at all. Refuses to replace a file that is not a plan."""
+    target = Path(path)
+    if target.exists() and not _is_plan(target):
+        raise SynckitError(f"{path} exists and is not a plan. Choose another name.")
+    if not target.parent.is_dir():
+        raise SynckitError(f"The folder {target.parent} does not exist. Make it first, or choose another place for the plan.")
+    base = plan.base
+    parts = {f"{name}.parquet": _parquet(getattr(base, name)) for name in FRAMES}
+    creates = []
+    for number, (place, table) in enumerate(base.creates.items()):
+        parts[f"creates-{number}.parquet"] = _parquet(table)
+        creates.append(list(place))
+    head = {
+        "format": FORMAT, "version": VERSION, "kind": base.kind, "made_at": base.made_at.isoformat(), "operator": base.operator,
+        "ledger_id": base.ledger_id, "run_counter": base.run_counter, "order": list(base.order), "whole": base.whole,
+        "sides": {s: {**dataclasses.asdict(v), "taken_at": v.taken_at.isoformat()} for s, v in base.sides.items()},
+        "mappings": {n: dataclasses.asdict(m) for n, m in base.mappings.items()}, "creates": creates, "plan_id": base.id,
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
+    }  # fmt: skip
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr("manifest.json", json.dumps(head, indent=1))
+            archive.writestr("decisions.json", json.dumps([dataclasses.asdict(d) for d in plan.decisions], indent=1))
+            for part, data in parts.items():
+                archive.writestr(part, data)
+        Path(name).replace(target)
+    except OSError as error:
+        raise SynckitError(f"The plan could not be written to {path}: {error.strerror or error}.") from None
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def load_plan(path: str) -> Plan:
+    """Read a plan. Raises SynckitError where the file is missing, is no plan, was cut short or altered, or is of a newer version."""
+    file = Path(path)
+    if not file.is_file():
+        raise SynckitError(f"There is no plan file {path}.")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            head = json.loads(archive.read("manifest.json"))
+            if head.get("format") != FORMAT:
+                raise SynckitError(f"{path} is not a synckit plan.")
+            if head["version"] > VERSION:
+                raise SynckitError(f"{path} was written by a newer synckit. Update synckit to read it.")
+            frames = {name: _frame(archive, f"{name}.parquet", head, path) for name in FRAMES}
+            creates = {tuple(place): _frame(archive, f"creates-{n}.parquet", head, path) for n, place in enumerate(head["creates"])}
+            decisions = tuple(
+                Decision(**{**d, "records": tuple(tuple(r) for r in d["records"])})
+                for d in json.loads(archive.read("decisions.json"))
+            )
+        base = PlanBase(
+            kind=head["kind"], made_at=datetime.fromisoformat(head["made_at"]), operator=head["operator"], ledger_id=head["ledger_id"],
+            run_counter=head["run_counter"], order=tuple(head["order"]), whole=head["whole"],
+            sides={s: Side(**{**v, "taken_at": datetime.fromisoformat(v["taken_at"])}) for s, v in head["sides"].items()},
+            mappings={n: _head(m) for n, m in head["mappings"].items()}, creates=creates, **frames,
+        )  # fmt: skip
+        if base.id != head["plan_id"]:
+            raise SynckitError(f"{path} does not hold the plan that it names. Plan again.")
+        return Plan(base, decisions)
+    except SynckitError:
+        raise
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, EOFError, OSError, pa.ArrowException) as error:
+        raise SynckitError(
+            f"{path} is not a whole plan: it was cut short or altered ({type(error).__name__}). Plan again, or fetch the file again."
+        ) from None
+
+
+def _head(values: dict[str, Any]) -> MappingHead:
+    columns = {p: tuple(WrittenColumn(**c) for c in cs) for p, cs in values["columns"].items()}
+    return MappingHead(**{**values, "passes": tuple(values["passes"]), "columns": columns})
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _frame(archive: zipfile.ZipFile, name: str, head: dict[str, Any], path: str) -> pa.Table:
+    if archive.getinfo(name).file_size > LIMIT:
+        raise SynckitError(f"{path} is larger than a plan can be.")
+    data = archive.read(name)
+    if hashlib.sha256(data).hexdigest() != head["sha256"][name]:
+        raise SynckitError(f"{path} was altered after it was written ({name}). Plan again.")
+    return pq.read_table(io.BytesIO(data))
+
+
+def _is_plan(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("manifest.json")).get("format") == FORMAT
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, AttributeError):
+        return False

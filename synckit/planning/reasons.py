@@ -1,0 +1,247 @@
+"""The rows of a plan in words: for every record its disposition, a stable code, a sentence, its warnings, its fields and its errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from synckit.mapping.model import Pass
+from synckit.planning import reconcile as sql
+from synckit.planning.bind import DESTINATION, SOURCE
+from synckit.planning.tables import CHANGES, DEPENDS, ERRORS, ROWS
+
+if TYPE_CHECKING:
+    from synckit.planning.creates import Creates
+    from synckit.planning.mapping_plan import MappingPlanner
+
+#: Code -> sentence. {source} and {destination} are the titles of the two systems in the pass.
+SENTENCES = {
+    "not_coupled": "Not coupled, inside the filter: a new row in {destination}.",
+    "created_before": "Not coupled; a row was created for it before and is gone: it would be created again in {destination}.",
+    "found_partner": "A record with the same key value exists in {destination}: the two are coupled.",
+    "changed": "Changed in {source} since the last synchronisation.",
+    "changed_both": "Changed in both systems, in different directions' fields: each pass carries its own.",
+    "newer_there": "Differs; {destination} changed since the last synchronisation and is overwritten.",
+    "differs": "Differs although neither side is newer than the last synchronisation.",
+    "never_synchronised_update": "Coupled but never synchronised; the fields of this pass differ.",
+    "equal": "Equal in every field of this pass.",
+    "other_pass": "Changed in {destination} only: the other pass carries it.",
+    "newer_here_only": "Changed in {source}, whose change the other pass carries or its filter leaves out.",
+    "both_changed": "Changed in both systems since the last synchronisation: conflict.",
+    "never_synchronised": "Coupled but never synchronised, and the two differ: conflict.",
+    "partner_deleted": "Coupled to a record that was deleted.",
+    "broken": "Neither record of this coupling exists any more.",
+    "skipped": "Skipped after failing twice alike; retry it to include it again.",
+    "outside_filter": "Outside the filter of {source}.",
+    "no_source": "No row in {source}: nothing to send in this pass.",
+    "blocked": "Waits for a record that cannot be created.",
+}
+
+
+@dataclass
+class Described:
+    rows: pa.Table
+    changes: pa.Table
+    errors: pa.Table
+    depends: pa.Table
+    deferred: list[dict[str, Any]]
+
+
+def describe(planner: MappingPlanner, in_pass: Pass, created: Creates, alike: set[int]) -> Described:
+    """Everything the plan says of the records of one pass that need a look. `alike`: creates that resemble existing records."""
+    errors = _errors(planner, in_pass)
+    changes = _changes(planner, in_pass)
+    depends, blockers = _depends(planner, in_pass)
+    rows = _rows(planner, in_pass)
+    rows = _with_reasons(rows, errors, blockers, created, changes, alike)
+    query = sql.deferred(planner.bound, in_pass)
+    deferred = []
+    if query:
+        for record, number, value, old, clears in planner.con.execute(query).fetchall():
+            plan = planner.bound.fields[in_pass][number]
+            deferred.append({"mapping": planner.bound.name, "pass": in_pass, "record": record, "field": plan.name, "value": value,
+                             "column": plan.destination.name, "old": old, "clears": clears, "lookup": plan.lookup.mapping if plan.lookup else ""})  # fmt: skip
+    return Described(rows, changes, errors, depends, deferred)
+
+
+def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
+    bound = planner.bound
+    source, destination = SOURCE[in_pass], DESTINATION[in_pass]
+    s, t = sql.LETTER[source], sql.LETTER[destination]
+    titles = {"source": planner.planning.systems[source].title, "destination": planner.planning.systems[destination].title}
+    code = f"""CASE q.disposition WHEN 'create' THEN 'not_coupled' WHEN 'couple' THEN 'found_partner'
+      WHEN 'update' THEN CASE WHEN d.never THEN 'never_synchronised_update' WHEN d.{s}c AND d.{t}c THEN 'changed_both' WHEN d.{s}c THEN 'changed'
+        WHEN d.{t}c THEN 'newer_there' ELSE 'differs' END
+      WHEN 'unchanged' THEN CASE WHEN NOT q.two_way THEN 'equal' WHEN d.{t}c AND NOT d.{s}c THEN 'other_pass' ELSE 'newer_here_only' END
+      WHEN 'conflict' THEN CASE WHEN d.never THEN 'never_synchronised' ELSE 'both_changed' END
+      WHEN 'deleted partner' THEN 'partner_deleted' WHEN 'broken coupling' THEN 'broken' WHEN 'skipped' THEN 'skipped' WHEN 'held' THEN 'held'
+      WHEN 'outside the filter' THEN 'outside_filter' WHEN 'left out by rule' THEN 'left_out' WHEN 'not a source' THEN 'no_source'
+      WHEN 'blocked' THEN 'blocked' ELSE 'error' END"""
+    sentence = " ".join(f"WHEN '{c}' THEN {sql.literal(text.format(**titles))}" for c, text in SENTENCES.items())
+    warnings = [f"CASE WHEN q.disposition = 'update' AND d.{t}c AND NOT d.never THEN 'overwrites_newer_value' END",
+                "CASE WHEN q.disposition IN ('create', 'update', 'couple') AND w.cuts IS NOT NULL THEN 'value_cut' END"]  # fmt: skip
+    cleared = [f"w.u{f.number} AND w.d{f.number}" for f in sql.expressions(bound, in_pass) if f.plan.lookup and f.plan.clear]
+    if cleared:
+        warnings.append(
+            f"CASE WHEN q.disposition IN ('update', 'couple') AND q.carry AND ({' OR '.join(cleared)}) THEN 'lookup_cleared' END"
+        )
+    query = f"""
+      WITH coded AS (SELECT d.rec, {code} AS code FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec)
+      SELECT {sql.literal(bound.name)} AS mapping, '{in_pass}' AS pass, d.rec AS record, 1::TINYINT AS step, d.lk AS local_key,
+        d.ik AS integration_key, l.name AS local_name, i.name AS integration_name, q.disposition, k.code,
+        CASE WHEN k.code = 'held' THEN d.held WHEN k.code = 'left_out' THEN 'Left out: ' || d.{s}leave || '.'
+          ELSE CASE k.code {sentence} END END AS reason,
+        list_filter([{", ".join(warnings)}], lambda x: x IS NOT NULL) AS warnings,
+        l.tok AS local_token, i.tok AS integration_token, d.coupled AND NOT d.found AS coupled, NULL::VARCHAR AS "table"
+      FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec JOIN coded k ON k.rec = d.rec LEFT JOIN w_{in_pass} w ON w.rec = d.rec
+      LEFT JOIN d_local l ON l.key = d.lk LEFT JOIN d_integration i ON i.key = d.ik ORDER BY d.rec"""
+    return planner.con.sql(query).to_arrow_table().cast(ROWS)
+
+
+def _with_reasons(
+    rows: pa.Table, errors: pa.Table, blockers: dict[int, str], created: Creates, changes: pa.Table, alike: set[int]
+) -> pa.Table:
+    """Put in the sentences and warnings that come from other tables."""
+    first: dict[int, tuple[str, str]] = {}
+    for record, code, message in zip(*(errors.column(c).to_pylist() for c in ("record", "code", "message")), strict=True):
+        first.setdefault(record, (code, message))
+    extra: dict[int, list[str]] = {}
+    for record in alike:
+        extra.setdefault(record, []).append("possible_duplicate")
+    for record, overridden in zip(created.table.column("record").to_pylist(), created.overridden, strict=True):
+        if overridden:
+            extra.setdefault(record, []).append("template_overrides_value")
+    if not (first or extra or blockers):
+        return rows
+    record_column = rows.column("record").to_pylist()
+    disposition = rows.column("disposition").to_pylist()
+    code_column, reasons, warnings = (rows.column(c).to_pylist() for c in ("code", "reason", "warnings"))
+    for n, record in enumerate(record_column):
+        if disposition[n] == "will fail" and record in first:
+            code_column[n], reasons[n] = first[record]
+        elif disposition[n] == "blocked" and record in blockers:
+            reasons[n] = blockers[record]
+        elif disposition[n] == "create" and record in extra:
+            warnings[n] = [*(warnings[n] or []), *extra[record]]
+    for name, values in (("code", code_column), ("reason", reasons), ("warnings", warnings)):
+        rows = rows.set_column(rows.schema.get_field_index(name), ROWS.field(name), pa.array(values, ROWS.field(name).type))
+    return rows
+
+
+def _changes(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
+    query = sql.changes(planner.bound, in_pass)
+    if not query:
+        return CHANGES.empty_table()
+    table = planner.con.sql(query).to_arrow_table()
+    plans = planner.bound.fields[in_pass]
+    number = table.column("field")
+    n = table.num_rows
+
+    def look(values: list[str]) -> pa.ChunkedArray:
+        return pa.chunked_array([pa.array(values, pa.string())]).take(number)
+
+    return pa.table(
+        {
+            "mapping": pa.repeat(pa.scalar(planner.bound.name), n),
+            "pass": pa.repeat(pa.scalar(in_pass), n),
+            "record": table.column("rec"),
+            "step": pa.repeat(pa.scalar(1, pa.int8()), n),
+            "field": look([p.name for p in plans]),
+            "column": look([p.destination.name for p in plans]),
+            "old": table.column("old"),
+            "new": table.column("new"),
+            "origin": look([p.origin for p in plans]),
+            "ref_mapping": table.column("ref_mapping"),
+            "ref_key": table.column("ref_key"),
+        }
+    ).cast(CHANGES)
+
+
+def _errors(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
+    """Every error of the records that will fail: references, conversions, rules, and what the destination would refuse."""
+    bound, con = planner.bound, planner.con
+    found: list[dict[str, Any]] = []
+
+    def add(record: int, code: str, field: str, value: str | None, message: str) -> None:
+        found.append(
+            {
+                "mapping": bound.name,
+                "pass": in_pass,
+                "record": record,
+                "code": code,
+                "field": field,
+                "value": value,
+                "message": message,
+            }
+        )
+
+    query = sql.errors(bound, in_pass)
+    for record, number, value in con.execute(query).fetchall() if query else []:
+        plan = bound.fields[in_pass][number]
+        assert plan.lookup is not None
+        referred = plan.lookup.mapping.replace("|", " or ")
+        if plan.lookup.kind == "option_coupling" and in_pass == "from":
+            add(
+                record,
+                "missing_option",
+                plan.name,
+                value,
+                f"{plan.name}: option {value} has no coupled record. Couple it in {referred}.",
+            )
+        elif not value:
+            add(record, "local_currency_missing", plan.name, value,
+                f"{plan.name} is blank, which stands for the local currency, and that currency is not in the other system.")  # fmt: skip
+        else:
+            code = "missing_option" if plan.lookup.kind == "option_coupling" else "lookup_not_coupled"
+            add(
+                record,
+                code,
+                plan.name,
+                value,
+                f'{plan.name} "{value}" must be coupled first: {referred} has no coupled record with that key.',
+            )
+    rows = con.execute(
+        f"SELECT w.rec, w.bad, w.r_error, x.error FROM w_{in_pass} w JOIN decided_{in_pass} q ON q.rec = w.rec JOIN x_{in_pass} x ON x.rec = w.rec "
+        "WHERE q.disposition = 'will fail' ORDER BY w.rec"
+    ).fetchall()
+    for record, bad, rule_error, insert_error in rows:
+        for line in (bad or "").split("\x1e"):
+            if line:
+                field, value, message = [*line.split("\x1f"), "", ""][:3]
+                add(record, "cannot_convert", field, value, f'{field} "{value}" {message}.')
+        if rule_error:
+            rule, _, message = rule_error.partition("\x1f\x1f")
+            add(record, rule, rule, None, message)
+        if insert_error:
+            code, field, value = insert_error.split("\x1f")
+            message = (
+                f'{field} "{value}" exists already in the other system.'
+                if code == "key_collision"
+                else f"{field} is required and blank."
+            )
+            add(record, code, field, value, message)
+    found.sort(key=lambda e: (e["record"], e["field"], e["code"]))
+    return pa.Table.from_pylist(found, ERRORS)
+
+
+def _depends(planner: MappingPlanner, in_pass: Pass) -> tuple[pa.Table, dict[int, str]]:
+    """What rows wait for, and for the blocked ones the sentence that names it."""
+    bound, con = planner.bound, planner.con
+    waits = con.execute(
+        f"SELECT b.rec, b.field, b.mapping, b.source_key, b.value, p.pass, p.record, p.state FROM ({sql.blockers(bound, in_pass)}) b "
+        "JOIN planned p ON p.mapping = b.mapping AND p.source_key = b.source_key ORDER BY 1, 2, 3, 4"
+    ).fetchall()
+    rows: list[dict[str, Any]] = []
+    sentences: dict[int, str] = {}
+    for record, number, mapping, source_key, value, parent_pass, parent_record, state in waits:
+        field = bound.fields[in_pass][number].name if number >= 0 else "parent"
+        rows.append({"mapping": bound.name, "pass": in_pass, "record": record, "parent_mapping": mapping, "parent_pass": parent_pass,
+                     "parent_record": parent_record, "field": field})  # fmt: skip
+        if state == "failing":
+            sentences.setdefault(record, f"Blocked by {mapping} {value or source_key}, which cannot be created ({field}).")
+    return pa.Table.from_pylist(rows, DEPENDS), sentences
+
+
+__all__ = ["SENTENCES", "Described", "describe"]

@@ -1,0 +1,383 @@
+"""Reconciling: the decision table as SQL over staged columns.
+
+Everything here is text: plain SQL (CTE, joins, CASE, COALESCE, IS DISTINCT FROM) over the tables that `snapshot` fills. The one
+engine function is `hash`, over columns that staging has already brought into one form. Reference: engine-behaviour 3.7 to 3.14.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from synckit.mapping.model import Pass
+from synckit.mapping.schema import Column
+from synckit.planning.bind import DESTINATION, SOURCE, BoundMapping, FieldPlan, Side
+from synckit.planning.stage import DEFAULT_SCALE, TEXTUAL
+
+SQL_TYPES = {
+    "text": "VARCHAR", "code": "VARCHAR", "guid": "VARCHAR", "integer": "BIGINT", "option": "BIGINT", "boolean": "BOOLEAN",
+    "date": "DATE", "datetime": "TIMESTAMP", "time": "TIME",
+}  # fmt: skip
+LETTER: dict[Side, str] = {"local": "l", "integration": "i"}
+
+
+def sql_type(column: Column) -> str:
+    if column.kind == "decimal":
+        return f"DECIMAL(38, {DEFAULT_SCALE if column.scale is None else column.scale})"
+    return SQL_TYPES[column.kind]
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def canonical(expression: str, plan: FieldPlan) -> str:
+    """The expression with its blank made comparable (a blank is a blank, whatever the system stores)."""
+    kind = plan.destination.kind
+    if kind in TEXTUAL:
+        return f"COALESCE({expression}, '')"
+    if plan.fold_blank and kind in ("integer", "option", "decimal"):
+        return f"COALESCE({expression}, 0)"
+    if plan.fold_blank and kind == "boolean":
+        return f"COALESCE({expression}, FALSE)"
+    return expression
+
+
+def blank(expression: str, plan: FieldPlan) -> str:
+    """SQL that tells whether the value is blank."""
+    kind = plan.destination.kind
+    if kind in TEXTUAL:
+        return f"COALESCE({expression}, '') = ''"
+    if plan.fold_blank and kind in ("integer", "option", "decimal"):
+        return f"COALESCE({expression}, 0) = 0"
+    return f"({expression}) IS NULL"
+
+
+@dataclass(frozen=True)
+class Expressions:
+    """The SQL of one field of one pass, over the staged source row `s` (and its lookup `a<n>`)."""
+
+    number: int
+    plan: FieldPlan
+    in_pass: Pass
+
+    @property
+    def alias(self) -> str:
+        return f"a{self.number}"
+
+    def source(self) -> str:
+        return f"s.{self.plan.value}"
+
+    def join(self) -> str:
+        lookup = self.plan.lookup
+        if lookup is None:
+            return ""
+        table = lookup_table(lookup.mapping, self.in_pass)
+        if self.in_pass == "to":
+            return f" LEFT JOIN {table} {self.alias} ON {self.alias}.code = {self.source()}"
+        return f" LEFT JOIN {table} {self.alias} ON {self.alias}.integration_key = {self.looked_up()}"
+
+    def looked_up(self) -> str:
+        """What is looked up, as text; '' for a blank."""
+        plan = self.plan
+        if plan.source is not None and plan.source.kind == "option":
+            return f"CASE WHEN COALESCE({self.source()}, 0) IN (0, -1) THEN '' ELSE CAST({self.source()} AS VARCHAR) END"
+        return self.source()
+
+    def value(self) -> str:
+        """What the source would write, typed as the destination."""
+        plan = self.plan
+        if plan.constant is not None:
+            return f"CAST({constant(plan)} AS {sql_type(plan.destination)})"
+        if plan.lookup is None:
+            return f"CAST(s.{plan.value} AS {sql_type(plan.destination)})" if plan.rule else f"s.{plan.value}"
+        found = f"{self.alias}.integration_key" if self.in_pass == "to" else f"{self.alias}.code"
+        return f"TRY_CAST({found} AS {sql_type(plan.destination)})" if plan.destination.kind not in TEXTUAL else found
+
+    def unresolved(self) -> str:
+        """True where a reference leads nowhere."""
+        lookup = self.plan.lookup
+        if lookup is None:
+            return "FALSE"
+        if lookup.blank_local and self.in_pass == "to":
+            return f"{self.alias}.state IS NULL"
+        return f"({self.looked_up()} <> '' AND {self.alias}.state IS NULL)"
+
+    def failing(self) -> str:
+        """True where the record referred to is one that this plan cannot create."""
+        return f"COALESCE({self.alias}.state = 'failing', FALSE)" if self.plan.lookup is not None else "FALSE"
+
+    def planned(self, column: str) -> str:
+        """Mapping and source key of the planned record that the value stands for, else NULL."""
+        if self.plan.lookup is None:
+            return "NULL"
+        return f"CASE WHEN {self.alias}.state IN ('planned', 'failing') THEN {self.alias}.{column} END"
+
+    def error(self) -> str:
+        """True where transferring this field fails the record (M9)."""
+        plan = self.plan
+        return f"({self.unresolved()})" if plan.lookup is not None and not plan.clear else "FALSE"
+
+    def differs(self, old: str, against: str) -> str:
+        """Whether writing the field would change the destination row `t`."""
+        plan, value = self.plan, self.value()
+        different = f"{canonical(value, plan)} IS DISTINCT FROM {canonical(against, plan)}"
+        if plan.counts == "when blank":
+            return f"({blank(old, plan)} AND NOT {blank(value, plan)})"
+        if plan.not_null:
+            return f"({different} AND NOT {blank(value, plan)})"
+        return f"({different})"
+
+
+def constant(plan: FieldPlan) -> str:
+    """A constant as an SQL literal in the destination's terms: option labels become their number."""
+    text = plan.constant or ""
+    if plan.destination.kind == "option":
+        labels = {o.label.strip().casefold(): o.value for o in plan.destination.options}
+        return str(labels.get(text.strip().casefold(), text or "NULL")) if text.strip() else "NULL"
+    if plan.destination.kind in TEXTUAL:
+        return literal(text)
+    return literal(text) if text else "NULL"
+
+
+def lookup_table(mapping: str, in_pass: Pass) -> str:
+    """Name of the table that resolves references to `mapping` in this pass."""
+    safe = "".join(c if c.isalnum() else "_" for c in mapping)
+    return f'"k_{in_pass}_{safe}"'
+
+
+def expressions(bound: BoundMapping, in_pass: Pass) -> list[Expressions]:
+    return [Expressions(n, plan, in_pass) for n, plan in enumerate(bound.fields.get(in_pass, ()))]
+
+
+def hashed(fields: list[Expressions]) -> list[Expressions]:
+    """The fields whose difference alone makes a row an update and that can be told from one row alone."""
+    return [f for f in fields if f.plan.counts == "always" and not f.plan.pairwise]
+
+
+def paired(fields: list[Expressions]) -> list[Expressions]:
+    return [f for f in fields if f.plan.counts in ("always", "when blank") and f.plan.pairwise]
+
+
+def narrow(bound: BoundMapping, side: Side, extra: list[str]) -> str:
+    """SELECT of the narrow table of one side: hashes of what each pass compares, seen as source or as destination."""
+    columns = ["s.key", "s.ver" if _ordered(bound, side) else "CAST(hash(s.ver_text) % 9223372036854775807 AS BIGINT) AS ver"]
+    columns += ["s.inf", "s.own", "COALESCE(s.r_leave, '') AS leave_out"]
+    joins, errors = "", ["s.bad IS NOT NULL", "COALESCE(s.r_error, '') <> ''"]
+    soft: list[str] = []  # references that would be cleared now, and may be filled in a second step
+    for in_pass in bound.passes:
+        fields = expressions(bound, in_pass)
+        as_source = SOURCE[in_pass] == side
+        if as_source:
+            joins = "".join(f.join() for f in fields)
+            errors += [f.error() for f in fields if f.plan.lookup is not None]
+            errors += [f.failing() for f in fields if f.plan.lookup is not None]
+            soft += [f.unresolved() for f in fields if f.plan.second_step]
+        parts = [canonical(f.value() if as_source else f"s.{f.plan.against}", f.plan) for f in hashed(fields)]
+        columns.append(f"{'hash(' + ', '.join(parts) + ')' if parts else '0::UBIGINT'} AS h_{in_pass}")
+        columns += [f"{f.value() if as_source else 's.' + f.plan.old} AS p_{in_pass}_{f.number}" for f in paired(fields)]
+    columns.append(f"({' OR '.join(e for e in errors if e != 'FALSE')}) AS err")
+    columns.append(f"{_any(soft)} AS soft")
+    return f"SELECT {', '.join([*columns, *extra])} FROM {{rows}} s{joins}"
+
+
+def _ordered(bound: BoundMapping, side: Side) -> bool:
+    version = bound.side(side).version
+    return version is None or version.kind in ("datetime", "integer")
+
+
+def pairs(bound: BoundMapping) -> str:
+    """Couplings joined to both narrow tables: who exists, who changed, whose compared values differ."""
+    columns = ["c.id AS cid", "c.local_key AS lk", "c.integration_key AS ik", "c.skipped", "c.held", "c.found"]
+    for side, letter in LETTER.items():
+        columns += [
+            f"({letter}.key IS NOT NULL) AS {letter}e",
+            f"COALESCE({letter}.inf, FALSE) AS {letter}inf",
+            f"COALESCE({letter}.own, FALSE) AS {letter}own",
+            f"COALESCE({letter}.leave_out, '') AS {letter}leave",
+            f"COALESCE({letter}.err, FALSE) AS {letter}err",
+            f"COALESCE({letter}.soft, FALSE) AS {letter}soft",
+            f"(c.{side}_ver IS NULL OR {letter}.ver IS DISTINCT FROM c.{side}_ver) AS {letter}c",
+        ]
+    columns.append("(c.local_ver IS NULL AND c.integration_ver IS NULL) AS never")
+    for in_pass in ("to", "from"):
+        columns.append(f"({_pair_differs(bound, in_pass)}) AS d_{in_pass}")
+    return (
+        f"CREATE TABLE pairs AS SELECT {', '.join(columns)} FROM couplings c "
+        "LEFT JOIN n_local l ON l.key = c.local_key LEFT JOIN n_integration i ON i.key = c.integration_key"
+    )
+
+
+def _pair_differs(bound: BoundMapping, in_pass: Pass) -> str:
+    if in_pass not in bound.passes:
+        return "FALSE"
+    fields = expressions(bound, in_pass)
+    source, destination = LETTER[SOURCE[in_pass]], LETTER[DESTINATION[in_pass]]
+    tests = [f"l.h_{in_pass} IS DISTINCT FROM i.h_{in_pass}"]
+    for f in paired(fields):
+        value, old = f"{source}.p_{in_pass}_{f.number}", f"{destination}.p_{in_pass}_{f.number}"
+        if f.plan.counts == "when blank":
+            tests.append(f"({blank(old, f.plan)} AND NOT {blank(value, f.plan)})")
+        else:
+            tests.append(f"(NOT {blank(value, f.plan)} AND {canonical(value, f.plan)} IS DISTINCT FROM {canonical(old, f.plan)})")
+    return " OR ".join(tests)
+
+
+def quiet(bound: BoundMapping) -> str:
+    """True for a pair that needs no look: both there, inside the filters, nothing differs, nothing wrong."""
+    tests = ["le", "ie", "NOT skipped", "held IS NULL", "NOT found"]
+    for in_pass in bound.passes:
+        letter = LETTER[SOURCE[in_pass]]
+        tests += [f"{letter}inf", f"{letter}leave = ''", f"NOT {letter}err", f"NOT {letter}soft", f"NOT d_{in_pass}"]
+    return " AND ".join(tests)
+
+
+def wide(bound: BoundMapping, in_pass: Pass) -> str:
+    """Every field of the pass for the records in `det`: n<i> new, o<i> old, d<i> differs, e<i> fails, b<i> waits in vain for a
+    record that cannot be created, u<i> clears a reference, m<i>/k<i> the planned record it stands for."""
+    source, destination = LETTER[SOURCE[in_pass]], LETTER[DESTINATION[in_pass]]
+    source_table, destination_table = f"d_{SOURCE[in_pass]}", f"d_{DESTINATION[in_pass]}"
+    columns, joins = ["d.rec"], ""
+    for f in expressions(bound, in_pass):
+        n, plan = f.number, f.plan
+        columns += [
+            f"NULLIF(CAST({f.value()} AS VARCHAR), '') AS n{n}",
+            f"NULLIF(CAST(t.{plan.old} AS VARCHAR), '') AS o{n}",
+            f"COALESCE({f.differs(f't.{plan.old}', f't.{plan.against}')}, FALSE) AS d{n}",
+            f"COALESCE({f.error()}, FALSE) AS e{n}",
+            f"{f.failing()} AS b{n}",
+            f"COALESCE({f.unresolved()} AND {str(plan.clear).upper()}, FALSE) AS u{n}",
+            f"{f.planned('mapping')} AS m{n}",
+            f"{f.planned('source_key')} AS k{n}",
+            f"{f.looked_up() if plan.lookup else 'NULL'} AS v{n}",
+        ]
+        joins += f.join()
+    extra = "s.bad, NULLIF(s.r_error, '') AS r_error, NULLIF(s.r_parent, '') AS r_parent, NULLIF(s.r_parent_key, '') AS r_parent_key, s.cuts, s.tpl"
+    return (
+        f"CREATE TABLE w_{in_pass} AS SELECT {', '.join(columns)}, {extra} FROM det d "
+        f"JOIN {source_table} s ON s.key = d.{source}k LEFT JOIN {destination_table} t ON t.key = d.{destination}k{joins}"
+    )
+
+
+def decide(bound: BoundMapping, in_pass: Pass, only_pass: bool) -> str:
+    """The decision table of a full synchronisation (3.7, 3.8, design section 5) as one CASE over `det` and `w_<pass>`."""
+    s, t = LETTER[SOURCE[in_pass]], LETTER[DESTINATION[in_pass]]
+    fields = expressions(bound, in_pass)
+    counting = [f for f in fields if f.plan.counts in ("always", "when blank")]
+    two_way = _any(f"w.d{f.number}" for f in counting if f.plan.bidirectional)
+    one_way = _any(f"w.d{f.number}" for f in counting if not f.plan.bidirectional)
+    carry = carries_both_ways(bound, in_pass)
+    errors = _any(
+        ["w.bad IS NOT NULL", "w.r_error IS NOT NULL"]
+        + [f"(w.e{f.number} AND {_carried(f, carry)})" for f in fields if f.plan.lookup]
+    )
+    insert_errors = _any(
+        ["w.bad IS NOT NULL", "w.r_error IS NOT NULL", "x.error IS NOT NULL"] + [f"w.e{f.number}" for f in fields if f.plan.lookup]
+    )
+    blocked = _any(
+        [f"(w.b{f.number} AND {_carried(f, carry)})" for f in fields if f.plan.lookup] + ["COALESCE(x.parent_failing, FALSE)"]
+    )
+    insert_blocked = _any([f"w.b{f.number}" for f in fields if f.plan.lookup] + ["COALESCE(x.parent_failing, FALSE)"])
+    conflict = (
+        f"d.coupled AND NOT d.found AND d.lc AND d.ic AND {two_way}" if bound.mapping.direction == "bidirectional" else "FALSE"
+    )
+    if bound.mapping.semantics == "reference":
+        conflict = "FALSE"
+    gone = "'deleted partner'" if only_pass else "'not a source'"
+    return f"""
+      SELECT d.rec, {carry} AS carry, {two_way} AS two_way, {one_way} AS one_way, CASE
+        WHEN d.coupled AND NOT d.le AND NOT d.ie THEN 'broken coupling'
+        WHEN d.coupled AND d.skipped THEN 'skipped'
+        WHEN d.held IS NOT NULL THEN 'held'
+        WHEN NOT d.{s}e AND d.coupled THEN {gone}
+        WHEN NOT d.{s}e THEN 'not a source'
+        WHEN NOT d.{s}inf THEN 'outside the filter'
+        WHEN d.{s}leave <> '' THEN 'left out by rule'
+        WHEN NOT d.coupled AND ({insert_errors}) THEN 'will fail'
+        WHEN NOT d.coupled AND ({insert_blocked}) THEN 'blocked'
+        WHEN NOT d.coupled THEN 'create'
+        WHEN NOT d.{t}e THEN 'deleted partner'
+        WHEN {conflict} THEN 'conflict'
+        WHEN {errors} THEN 'will fail'
+        WHEN {blocked} THEN 'blocked'
+        WHEN d.found THEN 'couple'
+        WHEN ({carry} AND {two_way}) OR {one_way} THEN 'update'
+        ELSE 'unchanged' END AS disposition
+      FROM det d LEFT JOIN w_{in_pass} w ON w.rec = d.rec LEFT JOIN x_{in_pass} x ON x.rec = d.rec"""
+
+
+def _carried(f: Expressions, carry: str) -> str:
+    return carry if f.plan.bidirectional else "TRUE"
+
+
+def _any(tests: object) -> str:
+    parts = [t for t in tests if t != "FALSE"]  # type: ignore[attr-defined]
+    return f"COALESCE(({' OR '.join(parts)}), FALSE)" if parts else "FALSE"
+
+
+def carries_both_ways(bound: BoundMapping, in_pass: Pass) -> str:
+    """Whether this pass carries the fields that go both ways. In a full synchronisation the local side speaks first, but a pair that
+    only the integration side has changed since it was last synchronised is left to the second pass, so that nothing newer is
+    overwritten (the reference writes the older local value there: 13.13)."""
+    if bound.mapping.direction != "bidirectional" or bound.mapping.semantics == "reference":
+        return "TRUE" if in_pass == "to" or bound.mapping.direction != "bidirectional" else "(NOT d.linf)"
+    if in_pass == "to":
+        return "(d.found OR NOT (d.ic AND NOT d.lc AND d.iinf AND d.ileave = ''))"
+    to_carries = "(d.linf AND d.lleave = '')"
+    return f"(NOT d.coupled OR (NOT d.found AND NOT d.lc AND (d.ic OR NOT {to_carries})))"
+
+
+def changes(bound: BoundMapping, in_pass: Pass) -> str:
+    """One row per field that an update or a found couple writes."""
+    parts = []
+    for f in expressions(bound, in_pass):
+        if f.plan.counts == "insert":
+            continue
+        n = f.number
+        parts.append(
+            f"SELECT w.rec, {n} AS field, w.o{n} AS old, w.n{n} AS new, w.m{n} AS ref_mapping, w.k{n} AS ref_key, w.u{n} AS cleared, "
+            f"w.v{n} AS looked_up FROM w_{in_pass} w "
+            f"JOIN decided_{in_pass} q ON q.rec = w.rec WHERE q.disposition IN ('update', 'couple') AND w.d{n}"
+            + (" AND q.carry" if f.plan.bidirectional else "")
+        )
+    return " UNION ALL ".join(parts) + " ORDER BY 1, 2" if parts else ""
+
+
+def errors(bound: BoundMapping, in_pass: Pass) -> str:
+    """One row per reference that cannot be resolved, for the records that will fail."""
+    parts = [
+        f"SELECT w.rec, {f.number} AS field, w.v{f.number} AS value FROM w_{in_pass} w JOIN decided_{in_pass} q ON q.rec = w.rec "
+        f"WHERE q.disposition = 'will fail' AND w.e{f.number}" + (" AND q.carry" if f.plan.bidirectional else "")
+        for f in expressions(bound, in_pass)
+        if f.plan.lookup
+    ]
+    return " UNION ALL ".join(parts) + " ORDER BY 1, 2" if parts else ""
+
+
+def blockers(bound: BoundMapping, in_pass: Pass) -> str:
+    """One row per planned record that a row waits for (whether it will be created or not)."""
+    parts = [
+        f"SELECT w.rec, {f.number} AS field, w.m{f.number} AS mapping, w.k{f.number} AS source_key, w.v{f.number} AS value "
+        f"FROM w_{in_pass} w JOIN decided_{in_pass} q ON q.rec = w.rec "
+        f"WHERE w.m{f.number} IS NOT NULL AND (q.disposition IN ('create', 'blocked', 'will fail') OR (q.disposition IN ('update', 'couple') "
+        f"AND w.d{f.number}{' AND q.carry' if f.plan.bidirectional else ''}))"
+        for f in expressions(bound, in_pass)
+        if f.plan.lookup
+    ]
+    parts.append(
+        f"SELECT w.rec, -1 AS field, w.r_parent AS mapping, w.r_parent_key AS source_key, '' AS value FROM w_{in_pass} w JOIN decided_{in_pass} q ON q.rec = w.rec "
+        "WHERE w.r_parent IS NOT NULL AND q.disposition IN ('create', 'blocked', 'update')"
+    )
+    return " UNION ALL ".join(parts) + " ORDER BY 1, 2"
+
+
+def deferred(bound: BoundMapping, in_pass: Pass) -> str:
+    """References that cannot be resolved yet and may be filled in a second step, once a later mapping has created their records."""
+    parts = [
+        f"SELECT w.rec, {f.number} AS field, w.v{f.number} AS value, w.o{f.number} AS old, (w.d{f.number} AND q.disposition <> 'unchanged') "
+        f"AS clears FROM w_{in_pass} w JOIN decided_{in_pass} q ON q.rec = w.rec WHERE w.u{f.number} AND w.v{f.number} <> '' AND q.carry "
+        "AND q.disposition IN ('create', 'update', 'couple', 'unchanged')"
+        for f in expressions(bound, in_pass)
+        if f.plan.second_step
+    ]
+    return " UNION ALL ".join(parts) + " ORDER BY 1, 2" if parts else ""

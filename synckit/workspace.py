@@ -1,0 +1,179 @@
+"""One object that ties systems, mappings and ledger together; every verb of the toolkit hangs off it."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from synckit.errors import SynckitError
+from synckit.ledger.ledger import Ledger
+from synckit.mapping.checking import Finding, check_mappings
+from synckit.mapping.filters import parse_filter
+from synckit.mapping.loading import find_workspace, load_schema, load_workspace
+from synckit.mapping.model import Workspace as Description
+from synckit.mapping.order import dependency_order
+from synckit.mapping.rules import known_rules
+from synckit.mapping.transformation import RuleBook, default_rules
+from synckit.planning.bind import SIDES, Side
+from synckit.planning.engine import Progress, plan_full
+from synckit.planning.plan import Plan
+from synckit.planning.planfile import load_plan
+from synckit.systems.opening import open_system
+from synckit.systems.protocol import System
+
+
+def _silent(what: str, rows: int) -> None:
+    """No progress is shown."""
+
+
+class Workspace:
+    """An open workspace: two systems, their mappings, and the ledger. Opening it writes nothing."""
+
+    def __init__(self, description: Description, clock: Callable[[], datetime] | None = None) -> None:
+        self.description = description
+        self.clock = clock or (lambda: datetime.now(UTC).replace(tzinfo=None))
+        self.rulebook = RuleBook(default_rules())
+        self._systems: dict[Side, System] = {}
+
+    @property
+    def path(self) -> str:
+        return self.description.path
+
+    @cached_property
+    def schemas(self) -> dict[Side, Any]:
+        return {side: load_schema(getattr(self.description, side).schema_) for side in SIDES}
+
+    @property
+    def systems(self) -> dict[Side, System]:
+        """Both sides, opened when first needed."""
+        for side in SIDES:
+            if side not in self._systems:
+                self._systems[side] = open_system(getattr(self.description, side), self.schemas[side], side)
+        return self._systems
+
+    @property
+    def local(self) -> System:
+        return self.systems["local"]
+
+    @property
+    def integration(self) -> System:
+        return self.systems["integration"]
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger.open(self.description.ledger, identity="\n".join(self.systems[side].identity() for side in SIDES))
+
+    def close(self) -> None:
+        """Close connections; the workspace can be used again afterwards."""
+        for system in self._systems.values():
+            system.close()
+        self._systems = {}
+        if "ledger" in self.__dict__:
+            self.ledger.close()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        d = self.description
+        return f"<Workspace {Path(d.path).name}: {d.local.name} and {d.integration.name}, {len(d.mappings)} mappings>"
+
+    # -- looking -------------------------------------------------------------------------------------------------------------------
+
+    def mappings(self) -> pd.DataFrame:
+        """The Integration Table Mappings page: one line per mapping in the order of a run."""
+        from synckit.mapping.page import mappings_page
+
+        return mappings_page(self.description, self.schemas, self.ledger)
+
+    def check(self, *, connect: bool = True) -> list[Finding]:
+        """Every problem of the workspace and its systems, errors first; an empty list is a clean bill."""
+        from synckit.systems.checking import check_systems
+
+        findings = check_mappings(
+            self.description, self.schemas["local"], self.schemas["integration"], set(known_rules()), parse_filter, set(self.rulebook.codes),
+        )  # fmt: skip
+        if connect:
+            findings += check_systems(
+                self.description, self.schemas, lambda side: open_system(getattr(self.description, side), self.schemas[side], side)
+            )
+        rank = {"error": 0, "warning": 1, "note": 2}
+        return sorted(findings, key=lambda f: rank[f.severity])
+
+    @property
+    def order(self) -> list[str]:
+        """Names of the mappings in the order of a run."""
+        return dependency_order(self.description.mappings)
+
+    # -- planning ------------------------------------------------------------------------------------------------------------------
+
+    def plan_full(self, mappings: Sequence[str] | str | None = None, *, progress: Progress = _silent) -> Plan:
+        """Plan a full synchronisation (dry run) of all mappings or of the named ones. Writes nothing anywhere."""
+        names = [mappings] if isinstance(mappings, str) else mappings
+        return plan_full(self.description, self.systems, self.ledger, names, self.clock(), operator(), self.rulebook, progress)
+
+    def load_plan(self, path: str) -> Plan:
+        return load_plan(path)
+
+    # -- applying ------------------------------------------------------------------------------------------------------------------
+
+    def apply(
+        self,
+        plan: Plan,
+        *,
+        accept: Sequence[str] = (),
+        keep_creating: str = "no",
+        progress: Any = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Any:
+        """Carry out exactly the rows of `plan`; see synckit.applying.run.apply_plan."""
+        from synckit.applying.run import apply_plan
+
+        return apply_plan(self, plan, accept=accept, keep_creating=keep_creating, progress=progress, should_stop=should_stop)
+
+    def resume(self) -> Any:
+        """Bring an interrupted run to a truthful end; None where there is none."""
+        from synckit.applying.resume import resume_run
+
+        return resume_run(self)
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------------------
+
+    def jobs(self, mapping: str | None = None, *, run: int | None = None, limit: int | None = None) -> pd.DataFrame:
+        """The Integration Synchronization Jobs page, newest first: counters as they became, and as planned."""
+        name = None if mapping is None else self.description.mapping(mapping).name
+        return self.ledger.jobs(name, run=run, limit=limit).to_pandas()
+
+    def errors(self, mapping: str | None = None, *, run: int | None = None, limit: int | None = None) -> pd.DataFrame:
+        """The Integration Synchronization Errors page, newest first."""
+        name = None if mapping is None else self.description.mapping(mapping).name
+        return self.ledger.errors(name, run=run, limit=limit).to_pandas()
+
+    def skipped(self, mapping: str | None = None) -> pd.DataFrame:
+        """The Coupled Data Synchronization Errors page: records left out until they are retried."""
+        return self.ledger.skipped(None if mapping is None else self.description.mapping(mapping).name).to_pandas()
+
+
+def open_workspace(path: str | Path | None = None) -> Workspace:
+    """Open a workspace file, or the one in this folder. Raises SynckitError naming everything that is wrong with it."""
+    return Workspace(load_workspace(find_workspace(Path.cwd()) if path is None else path))
+
+
+def operator() -> str:
+    """Who is at the keyboard, as the operating system says."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"
+
+
+__all__ = ["SynckitError", "Workspace", "open_workspace", "operator"]
