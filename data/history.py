@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from pools import COUNTRIES, digits
+from pools import COUNTRIES
 from world import COMPANY, COMPANY_ID, CUSTOMER, VENDOR, Row, World, guid
 
 #: code, name, symbol, ISO number, units for one EUR (by 100 EUR where the rate line is kept that way)
@@ -189,7 +189,7 @@ def _option_code(world: World, table: str, code: str, detail: str) -> Row:
 def users_and_salespeople(world: World) -> None:
     """Salespeople coupled to licensed users, the integration user and a disabled user."""
     for code, name, land in SALESPEOPLE:
-        phone = digits(world.rng, COUNTRIES[land].mobiles[0])
+        phone = world.telephone(COUNTRIES[land].mobiles)
         mail = f"{code.lower().replace('ø', 'oe')}@nordwind-trading.example"
         local = salesperson(world, code, name, mail, phone)
         remote = user(world, code, name, mail, phone, local["system_modified_at"])
@@ -286,6 +286,7 @@ def contact_only(world: World, key: str, account: Row, **values: str) -> Row:
         "firstname": first,
         "lastname": last,
         "jobtitle": world.rng.choice(("Purchasing", "Owner", "")),
+        "telephone1": world.direct_line(land, account["telephone1"]),
         "emailaddress1": f"contact.{len(world.integration['contact'])}@{host}",
         "parentcustomerid": account["accountid"],
         "parentcustomeridtype": "account",
@@ -324,7 +325,7 @@ def _new_values(world: World, party: Row, table: str) -> Row:
     """One to four changed fields of a customer or vendor."""
     domain = party["e_mail"].partition("@")[2]
     edits: list[Row] = [
-        {"phone_no": digits(world.rng, "+49 40 66969 ###")},
+        {"phone_no": world.telephone(("+49 40 66969 ###",))},
         {"e_mail": f"accounts@{domain}"},
         {"address": "Neue Speicherstraße 7", "post_code": "20457", "city": "Hamburg"},
         {"payment_terms_code": "14 DAYS" if party["payment_terms_code"] != "14 DAYS" else "30 DAYS"},
@@ -341,10 +342,10 @@ def _new_values(world: World, party: Row, table: str) -> Row:
 def _new_account_values(world: World, account: Row) -> Row:
     domain = account["emailaddress1"].partition("@")[2]
     edits: list[Row] = [
-        {"telephone1": digits(world.rng, "+46 8 465 004 ##")},
+        {"telephone1": world.telephone(("+46 8 465 004 ##",))},
         {"emailaddress1": f"crm@{domain}"},
         {"websiteurl": f"https://shop.{domain}"},
-        {"address1_line2": "c/o Reception", "fax": digits(world.rng, "+49 30 23125 ###")},
+        {"address1_line2": "c/o Reception", "fax": world.telephone(("+49 30 23125 ###",))},
     ]
     changed: Row = {}
     for edit in world.rng.sample(edits, world.rng.choice((1, 1, 2))):

@@ -61,6 +61,7 @@ class World:
         self.options: dict[tuple[str, str], str] = {}  # (option set, code) -> option value
         self._names: set[str] = set()
         self._domains: set[str] = set()
+        self._telephones: set[str] = set()
         self._numbers = {"customer": 10000, "vendor": 40000, "contact": 1}
 
     # ---- small things ---------------------------------------------------------------------------------------------------
@@ -114,6 +115,16 @@ class World:
         name = land.pattern.format(brand=brand, trade=trade, legal=self.rng.choice(land.legal))
         return self.profile(land, name, ascii_name(f"{brand}-{trade}", f"{land.code.lower()}-{len(self._names):03}"))
 
+    def telephone(self, patterns: tuple[str, ...]) -> str:
+        """A number that nobody else has, told apart by its last nine digits; the ranges for fiction are small."""
+        for _ in range(10_000):
+            number = digits(self.rng, self.rng.choice(patterns))
+            ending = "".join(letter for letter in number if letter.isdigit())[-9:]
+            if ending not in self._telephones:
+                self._telephones.add(ending)
+                return number
+        raise ValueError(f"all numbers are taken: {patterns}; add a range in pools.py")
+
     def profile(self, land: Country, name: str, domain: str) -> Row:
         while domain in self._domains:
             domain += "-nord"
@@ -125,7 +136,7 @@ class World:
             currency = "USD"
         elif land.code == "DE" and self.rng.random() < 0.06:
             currency = self.rng.choice(("CHF", "CZK"))
-        fax = digits(self.rng, self.rng.choice(land.phones)) if self.rng.random() < 0.3 else ""
+        fax = self.telephone(land.phones) if self.rng.random() < 0.3 else ""
         return {
             "name": name,
             "search_name": name.upper(),
@@ -138,7 +149,7 @@ class World:
             "country_region_code": land.code,
             "contact": "",
             "primary_contact_no": "",
-            "phone_no": digits(self.rng, self.rng.choice(land.phones)),
+            "phone_no": self.telephone(land.phones),
             "mobile_phone_no": "",
             "fax_no": fax,
             "e_mail": f"{self.rng.choice(('info', 'office', 'mail', 'sales', 'order'))}@{domain}.example",
@@ -202,10 +213,16 @@ class World:
             "surname": last,
             "job_title": self.rng.choice(("Purchasing", "Accounts payable", "Managing director", "Warehouse", "Sales", "")),
             "e_mail": mailbox,
-            "mobile_phone_no": digits(self.rng, self.rng.choice(land.mobiles)) if self.rng.random() < 0.6 else "",
+            "mobile_phone_no": self.telephone(land.mobiles) if self.rng.random() < 0.6 else "",
+            "phone_no": self.direct_line(land, company["phone_no"]),
             "salesperson_code": company["salesperson_code"],
         }
         return self._contact(no, company, {**given, **values}, company["contact_business_relation"])
+
+    def direct_line(self, land: Country, switchboard: str) -> str:
+        """A person's telephone: mostly a number of its own, sometimes none, seldom the company's."""
+        kind = self.rng.random()
+        return self.telephone(land.phones) if kind < 0.6 else "" if kind < 0.94 else switchboard
 
     def _contact(self, no: str, like: Row, values: Row, relation: str) -> Row:
         taken = ("address", "address_2", "post_code", "city", "county", "country_region_code", "phone_no", "fax_no", "e_mail",
