@@ -267,7 +267,7 @@ def trading_partners(world: World) -> None:
 def contact_only(world: World, key: str, account: Row, **values: str) -> Row:
     """A contact in Dataverse that never came from Business Central."""
     land = COUNTRIES.get(account["address1_country"], COUNTRIES["DE"])
-    first, last = world.rng.choice(land.first), world.rng.choice(land.last)
+    first, last = world.person_name(land)
     shared = ("line1", "postalcode", "city", "stateorprovince", "country")
     columns = [
         *(f"address1_{part}" for part in shared),

@@ -198,7 +198,8 @@ class World:
     def person(self, company: Row, **values: str) -> Row:
         """A contact of type Person that works for the company contact `company`."""
         land = COUNTRIES.get(company["country_region_code"], COUNTRIES["DE"])
-        first, last = values.get("first_name") or self.rng.choice(land.first), values.get("surname") or self.rng.choice(land.last)
+        first, last = self.person_name(land)
+        first, last = values.get("first_name", first), values.get("surname", last)
         middle = values.get("middle_name") or (self.rng.choice(("Maria", "J.", "K.")) if self.rng.random() < 0.06 else "")
         no = self.next_number("contact")
         domain = company["e_mail"].partition("@")[2] or "nordwind-guest.example"
@@ -218,6 +219,15 @@ class World:
             "salesperson_code": company["salesperson_code"],
         }
         return self._contact(no, company, {**given, **values}, company["contact_business_relation"])
+
+    def person_name(self, land: Country) -> tuple[str, str]:
+        """First name and surname; namesakes only where a country's names run out."""
+        for _ in range(60):
+            name = (self.rng.choice(land.first), self.rng.choice(land.last))
+            if " ".join(name) not in self._names:
+                break
+        self._names.add(" ".join(name))
+        return name
 
     def direct_line(self, land: Country, switchboard: str) -> str:
         """A person's telephone: mostly a number of its own, sometimes none, seldom the company's."""
