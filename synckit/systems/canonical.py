@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synckit.mapping.schema import Column
+from synckit.mapping.model import SystemConfig
+from synckit.mapping.schema import Column, Table
 
 DEFAULT_SCALE = 10  #: decimals of a column that declares no scale
 _EXACT = Context(prec=120)
@@ -279,6 +280,14 @@ def _only_time(text: str) -> time:
     if stamp.date() not in (date(1900, 1, 1), date(1970, 1, 1), date(1753, 1, 1), date(1, 1, 1)):
         raise ValueError("it has a date")
     return stamp.time()
+
+
+def version_column(config: SystemConfig, table: Table) -> Column | None:
+    """The column that tells a row's version: the workspace's, else the schema's modified-on, else none."""
+    name = config.version.column or table.modified_on
+    if name is None:
+        return None
+    return table.find(name) or Column(name=name, column=name, type="datetime")
 
 
 def now() -> datetime:

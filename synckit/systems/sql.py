@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from synckit.errors import SynckitError
 from synckit.mapping.model import SystemConfig
-from synckit.mapping.schema import Column, Schema, Table, nearest
+from synckit.mapping.schema import Schema, Table, nearest
 from synckit.systems import sql_connect as connect
+from synckit.systems.canonical import version_column
 from synckit.systems.secrets import masked, resolve, scrub
-from synckit.systems.sql_read import AdbcRows, CursorRows, Layout, SqlSnapshot
+from synckit.systems.sql_read import AdbcRows, CursorRows, Layout, Rows, SqlSnapshot
 from synckit.systems.sql_values import Physical, physical
 from synckit.systems.sql_write import SqlWriter
 
 _ADBC = {"sqlite": "adbc_driver_sqlite.dbapi", "postgresql": "adbc_driver_postgresql.dbapi"}
+
+
+#: Where the catalogue is looked up: SQLite's through the open transaction, the others' through SQLAlchemy's inspector.
+Source = Rows | sa.Connection
 
 
 class SqlSystem:
@@ -50,8 +56,8 @@ class SqlSystem:
             why = connect.unwritable(connect.sqlite_path(self.url, self.where))
             return f"{self._sentence} cannot be written: {why}." if why else ""
         question = "SHOW transaction_read_only" if self.dialect == "postgresql" else "SELECT @@global.read_only"
-        with self._reading() as connection:
-            answer = str(connection.exec_driver_sql(question).scalar()).casefold()
+        with self._reading() as source:
+            answer = str(cast(sa.Connection, source).exec_driver_sql(question).scalar()).casefold()
         return f"{self._sentence} cannot be written: its server is read-only." if answer in ("on", "1", "true") else ""
 
     @property
@@ -88,22 +94,15 @@ class SqlSystem:
         return next((name for given, name in self.config.tables.items() if given.casefold() in wanted), table.table)
 
     def physical_columns(self, table: Table) -> dict[str, str] | None:
-        with self._reading() as connection:
-            found = self._inspect(connection, table)
+        with self._reading() as source:
+            found = self._inspect(source, table)
         return None if found is None else {name: stored.declared for name, stored in found.items()}
 
     def key_is_drawn(self, table: Table, key_column: str) -> bool:
-        with self._reading() as connection:
-            stored = self._layout(connection, table).stored
+        with self._reading() as source:
+            stored = self._layout(source, table).stored
         column = table.column(key_column).column
         return column in stored and stored[column].drawn
-
-    def version_column(self, table: Table) -> Column | None:
-        """The column that tells a row's version: the workspace's, else the schema's modified-on, else none."""
-        name = self.config.version.column or table.modified_on
-        if name is None:
-            return None
-        return table.find(name) or Column(name=name, column=name, type="datetime")
 
     @contextmanager
     def snapshot(self) -> Iterator[SqlSnapshot]:
@@ -113,13 +112,14 @@ class SqlSystem:
 
         def layout(table: Table) -> Layout:
             if table.name not in layouts:
-                with self._reading() as connection:
-                    layouts[table.name] = self._layout(connection, table)
+                if self.dialect == "sqlite":
+                    layouts[table.name] = self._layout(rows, table)
+                else:
+                    with self._reading() as source:
+                        layouts[table.name] = self._layout(source, table)
             return layouts[table.name]
 
-        module = self._adbc()
-        opened = self._adbc_snapshot(module, url) if module else self._cursor_snapshot(url)
-        with opened as rows:
+        with self._rows(url) as rows:
             yield SqlSnapshot(rows, self.dialect, self.schema, layout, lambda problem: scrub(getattr(problem, "orig", None) or problem, url))
 
     @contextmanager
@@ -127,9 +127,15 @@ class SqlSystem:
         if self.read_only:
             raise SynckitError(self.read_only)
         url = self.url
-        engine = connect.engine(url, self.where, writing=True)
-        connection = connect.connected(engine.connect, url, self.where)
-        try:
+        with ExitStack() as stack:
+            if self.dialect == "sqlite":
+                used = stack.enter_context(connect.using(connect.sqlite_path(url, self.where), "sqlite3", self.where))
+                if used.library != "sqlite3":
+                    raise SynckitError(f"{self._sentence} is still being read; close its snapshot before writing.")
+            engine = connect.engine(url, self.where, writing=True)
+            stack.callback(engine.dispose)
+            connection = connect.connected(engine.connect, url, self.where)
+            stack.callback(connection.close)
             if self.dialect == "sqlite":
                 try:
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -146,9 +152,6 @@ class SqlSystem:
                 connection.commit()
             except SQLAlchemyError as problem:
                 raise self._error(problem, url, "could not commit") from None
-        finally:
-            connection.close()
-            engine.dispose()
 
     def _error(self, problem: SQLAlchemyError, url: sa.URL, what: str) -> SynckitError:
         return SynckitError(f"{self._sentence} {what}: {scrub(getattr(problem, 'orig', None) or problem, url)}")
@@ -162,13 +165,30 @@ class SqlSystem:
             return None
 
     @contextmanager
-    def _adbc_snapshot(self, module: Any, url: sa.URL) -> Iterator[AdbcRows]:
+    def _rows(self, url: sa.URL) -> Iterator[Rows]:
+        """An open read-only transaction to run SELECTs in."""
+        module = self._adbc()
+        if self.dialect != "sqlite":
+            with self._adbc_rows(module, url, "") if module else self._cursor_rows(url, "") as rows:
+                yield rows
+            return
+        path = connect.sqlite_path(url, self.where)
+        with connect.using(path, "adbc" if module else "sqlite3", self.where) as used:
+            view = connect.SqliteView(path, used.wal)
+            try:
+                with self._adbc_rows(module, url, view.uri) if used.library == "adbc" else self._cursor_rows(url, view.uri) as rows:
+                    yield rows
+                if not view.unchanged():
+                    raise SynckitError(f"{path} of {self.where} was changed by another program while it was read; run again.")
+            finally:
+                view.close()
+
+    @contextmanager
+    def _adbc_rows(self, module: Any, url: sa.URL, sqlite_uri: str) -> Iterator[Rows]:
         if self.dialect == "sqlite":
-            view = connect.SqliteView(connect.sqlite_path(url, self.where))
-            uri = view.uri
+            uri = sqlite_uri
             begin = (f"PRAGMA busy_timeout = {connect.BUSY_SECONDS * 1000}", "BEGIN", "SELECT 1 FROM sqlite_master LIMIT 1")
         else:
-            view = None
             uri = url.set(drivername="postgresql").render_as_string(hide_password=False)
             begin = ("SET TIME ZONE 'UTC'", "SET DateStyle = 'ISO, YMD'", "SET extra_float_digits = 1",
                      "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT 1")  # fmt: skip
@@ -185,78 +205,64 @@ class SqlSystem:
                 raise
             return made
 
+        connection = connect.connected(open_it, url, self.where)
         try:
-            connection = connect.connected(open_it, url, self.where)
-            try:
-                yield AdbcRows(connection, self.dialect)
-            finally:
-                with suppress(Exception):  # read-only: closing ends the transaction as well
-                    connection.close()
-            self._check(view)
+            yield AdbcRows(connection, self.dialect)
         finally:
-            if view is not None:
-                view.close()
-
-    @contextmanager
-    def _cursor_snapshot(self, url: sa.URL) -> Iterator[CursorRows]:
-        with self._view(url) as uri:
-            engine = connect.engine(url, self.where, writing=False, sqlite_uri=uri)
-            connection = connect.connected(engine.connect, url, self.where)
-            try:
-                if self.dialect == "sqlite":
-                    connection.exec_driver_sql("BEGIN")
-                    connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-                elif self.dialect == "postgresql":
-                    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                    connection.exec_driver_sql("SELECT 1").fetchall()
-                else:
-                    connection.exec_driver_sql("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                    connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-                yield CursorRows(connection)
-            finally:
+            with suppress(Exception):  # read-only: closing ends the transaction as well
                 connection.close()
-                engine.dispose()
 
     @contextmanager
-    def _view(self, url: sa.URL) -> Iterator[str]:
-        if self.dialect != "sqlite":
-            yield ""
-            return
-        view = connect.SqliteView(connect.sqlite_path(url, self.where))
+    def _cursor_rows(self, url: sa.URL, sqlite_uri: str) -> Iterator[Rows]:
+        engine = connect.engine(url, self.where, writing=False, sqlite_uri=sqlite_uri)
+
+        def open_it() -> sa.Connection:
+            made = engine.connect()
+            if self.dialect == "sqlite":
+                made.exec_driver_sql("BEGIN")
+                made.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+            elif self.dialect == "postgresql":
+                made.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                made.exec_driver_sql("SELECT 1").fetchall()
+            else:
+                made.exec_driver_sql("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                made.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+            return made
+
+        connection = connect.connected(open_it, url, self.where)
         try:
-            yield view.uri
-            self._check(view)
+            yield CursorRows(connection)
         finally:
-            view.close()
-
-    def _check(self, view: connect.SqliteView | None) -> None:
-        if view is not None and not view.unchanged():
-            raise SynckitError(f"{view.path} of {self.where} was changed by another program while it was read; run again.")
+            connection.close()
+            engine.dispose()
 
     @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
+    def _reading(self) -> Iterator[Source]:
         """A short connection for looking at the catalogue."""
         url = self.url
-        with self._view(url) as uri:
-            engine = connect.engine(url, self.where, writing=False, sqlite_uri=uri)
-            connection = connect.connected(engine.connect, url, self.where)
-            try:
-                yield connection
-            except SQLAlchemyError as problem:
-                raise self._error(problem, url, "could not be inspected") from None
-            finally:
-                connection.close()
-                engine.dispose()
+        if self.dialect == "sqlite":
+            with self._rows(url) as rows:
+                yield rows
+            return
+        engine = connect.engine(url, self.where, writing=False)
+        connection = connect.connected(engine.connect, url, self.where)
+        try:
+            yield connection
+        except SQLAlchemyError as problem:
+            raise self._error(problem, url, "could not be inspected") from None
+        finally:
+            connection.close()
+            engine.dispose()
 
-    def _inspect(self, connection: sa.Connection, table: Table) -> dict[str, Physical] | None:
+    def _inspect(self, source: Source, table: Table) -> dict[str, Physical] | None:
         name = self.physical_table(table)
         if self.dialect == "sqlite":
-            found = connection.exec_driver_sql("SELECT name, type, pk FROM pragma_table_xinfo(?)", (name,)).all()
-            keys = sum(1 for row in found if row.pk)
-            return {
-                row.name: physical("sqlite", row.name, row.type, drawn=keys == 1 and bool(row.pk) and row.type.upper() == "INTEGER")
-                for row in found
-            } or None
+            listed = sa.func.pragma_table_xinfo(name).table_valued("name", "type", "pk")
+            question = sa.select(listed.c.name, listed.c.type, listed.c.pk)
+            found = _all(source, question, [pa.string(), pa.string(), pa.int64()])
+            alone = sum(1 for _, _, pk in found if pk) == 1
+            return {n: physical("sqlite", n, t, drawn=alone and bool(pk) and t.upper() == "INTEGER") for n, t, pk in found} or None
+        connection = cast(sa.Connection, source)
         inspector = sa.inspect(connection)
         if not inspector.has_table(name, schema=self.config.db_schema):
             return None
@@ -272,26 +278,32 @@ class SqlSystem:
             columns[column["name"]] = physical(self.dialect, column["name"], declared, column["type"], drawn)
         return columns
 
-    def _layout(self, connection: sa.Connection, table: Table) -> Layout:
-        stored = self._inspect(connection, table)
+    def _layout(self, source: Source, table: Table) -> Layout:
+        stored = self._inspect(source, table)
         name = self.physical_table(table)
         if stored is None:
-            raise SynckitError(f'{self._sentence} has no table "{name}" ({table.caption or table.name}).{self._near(connection, name)}')
-        version = self.version_column(table)
+            raise SynckitError(f'{self._sentence} has no table "{name}" ({table.caption or table.name}).{self._near(source, name)}')
+        version = version_column(self.config, table)
         found = None
         if version is not None:
             found = next((n for n in stored if n.casefold() == version.column.casefold()), None)
         schema = None if self.dialect == "sqlite" else self.config.db_schema
-        source = sa.table(name, *(sa.column(n) for n in stored), schema=schema)
-        return Layout(source, stored, found, version.column if version is not None and found is None else None)
+        clause = sa.table(name, *(sa.column(n) for n in stored), schema=schema)
+        return Layout(clause, stored, found, version.column if version is not None and found is None else None)
 
-    def _near(self, connection: sa.Connection, name: str) -> str:
+    def _near(self, source: Source, name: str) -> str:
         if self.dialect == "sqlite":
-            names = [row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
+            question = sa.text("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')").columns(sa.column("name")).subquery()
+            names = [row[0] for row in _all(source, sa.select(question.c.name), [pa.string()])]
         else:
-            inspector = sa.inspect(connection)
+            inspector = sa.inspect(cast(sa.Connection, source))
             names = inspector.get_table_names(self.config.db_schema) + inspector.get_view_names(self.config.db_schema)
         return nearest(name, names) + " A table of another name is given under `tables:`."
+
+
+def _all(source: Source, question: sa.Select[Any], types: list[pa.DataType]) -> list[tuple[Any, ...]]:
+    rows = CursorRows(source) if isinstance(source, sa.Connection) else source
+    return [row for arrays in rows.run(question, types) for row in zip(*(array.to_pylist() for array in arrays), strict=True)]
 
 
 def open_sql(config: SystemConfig, schema: Schema, side: Literal["local", "integration"], bulk: bool = True) -> SqlSystem:

@@ -7,8 +7,11 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -55,7 +58,7 @@ def with_driver(url: sa.URL, where: str) -> sa.URL:
 
 
 def sqlite_path(url: sa.URL, where: str) -> Path:
-    """The database file, absolute; SynckitError where it is none: never made, never anything but an SQLite file."""
+    """The database file, absolute; SynckitError where there is none: it is never made."""
     if not url.database or url.database == ":memory:":
         raise SynckitError(f"{_start(where)} has a url without a file; write sqlite:///folder/file.db.")
     path = Path(url.database.removeprefix("file:").partition("?")[0]).expanduser().resolve()
@@ -63,14 +66,49 @@ def sqlite_path(url: sa.URL, where: str) -> Path:
         raise SynckitError(f"There is no SQLite file {path} for {where}; write the path of an existing file.")
     if path.is_dir():
         raise SynckitError(f"{path}, the url of {where}, is a folder; write the path of an SQLite file, or `folder:` for exports.")
+    return path
+
+
+@dataclass
+class _InUse:
+    library: str
+    wal: bool
+    count: int = 0
+
+
+_FILES: dict[Path, _InUse] = {}
+_FILES_LOCK = threading.Lock()
+
+
+@contextmanager
+def using(path: Path, library: str, where: str) -> Iterator[_InUse]:
+    """Claim an SQLite file for one of the two SQLite libraries of this process (ADBC's and Python's): the one it is in use by, else
+    `library`. Closing any handle of a file drops every POSIX lock the process has on it, another library's too, so a file never has
+    both at once, and nothing else opens it (its head is read only while it is not in use). Raises SynckitError for no database.
+    """
+    with _FILES_LOCK:
+        entry = _FILES.get(path)
+        if entry is None:
+            entry = _FILES[path] = _InUse(library, _is_wal(path, where))
+        entry.count += 1
+    try:
+        yield entry
+    finally:
+        with _FILES_LOCK:
+            entry.count -= 1
+            if not entry.count:
+                del _FILES[path]
+
+
+def _is_wal(path: Path, where: str) -> bool:
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            head = file.read(20)
     except OSError as problem:
         raise SynckitError(f"The SQLite file {path} of {where} cannot be read: {problem.strerror}.") from None
-    if head and head != b"SQLite format 3\x00":
+    if head and head[:16] != b"SQLite format 3\x00":
         raise SynckitError(f"{path}, the url of {where}, is not an SQLite database; write the path of one.")
-    return path
+    return len(head) == 20 and head[18] == 2
 
 
 class SqliteView:
@@ -81,14 +119,12 @@ class SqliteView:
     behind by a crash is read from a private copy.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wal: bool) -> None:
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._stat: tuple[int, int] | None = None
         self.path = path
         options = "mode=ro"
-        with path.open("rb") as file:
-            head = file.read(20)
-        if len(head) == 20 and head[18] == 2:
+        if wal:
             log, shared = Path(f"{path}-wal"), Path(f"{path}-shm")
             if log.exists() and shared.exists():
                 options += "&readonly_shm=1"

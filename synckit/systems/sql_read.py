@@ -203,7 +203,7 @@ class SqlSnapshot:
             if arrives in fits:
                 odd = kind.not_in([sa.literal_column(f"'{word}'") for word in fits[arrives]])
             key = sa.cast(sa.column(plan.names[plan.outputs[plan.key.name][0] or 0]), sa.Text)
-            statement = sa.select(key.label("c0"), sa.func.quote(here).label("c1")).select_from(plan.layout.source).where(odd).limit(1)
+            statement = sa.select(key.label("c0"), sa.func.quote(here).label("c1")).select_from(plan.layout.source).where(odd)
             for found in self._rows.run(statement, [pa.string(), pa.string()]):
                 value, why = found[1][0].as_py(), ""
                 if value.startswith("X'"):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from synckit.mapping.schema import Column, Schema
-from synckit.systems.canonical import parse_datetime, parse_decimal, scale_of
+from synckit.systems.canonical import parse_datetime, parse_decimal, parse_guid, scale_of
 
 Affinity = Literal["INTEGER", "TEXT", "BLOB", "REAL", "NUMERIC"]
 #: How a datetime text is written: separator, digits of the fraction, ending.
@@ -150,7 +150,8 @@ def to_stored(value: Any, column: Column, stored: Physical, schema: Schema, dial
     if isinstance(value, str) and value == "":
         return "" if stored.nature in ("text", "any") else None
     if kind == "guid":
-        return str(value) if stored.nature == "uuid" else spelled(str(value), schema)
+        guid = parse_guid(str(value))
+        return guid if stored.nature == "uuid" else spelled(guid, schema)
     if kind in ("integer", "option"):
         return _as_nature(int(value), stored)
     if kind == "boolean":
