@@ -121,6 +121,11 @@ class Workspace:
         names = [mappings] if isinstance(mappings, str) else mappings
         return plan_full(self.description, self.systems, self.ledger, names, self.clock(), operator(), self.rulebook, progress)
 
+    @property
+    def operator(self) -> str:
+        """Who is at the keyboard, as the operating system says."""
+        return operator()
+
     def load_plan(self, path: str) -> Plan:
         return load_plan(path)
 

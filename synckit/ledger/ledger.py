@@ -26,6 +26,7 @@ from synckit.ledger.tables import (
     LEASE,
     META,
     RUN,
+    RUN_PLAN,
     SETTING,
     WATERMARK,
 )
@@ -195,6 +196,11 @@ class Ledger:
                 return RUNS.empty_table()
             query = sa.select(*(_run_status(connection, now) if name == "status" else RUN.c[name] for name in RUNS.names))
             return fetch(connection, query.order_by(RUN.c.id.desc()), RUNS)
+
+    def kept_plan(self, run: int) -> bytes | None:
+        """The plan of an unfinished run, as it was kept when the run began."""
+        rows = self._rows(sa.select(RUN_PLAN.c.content).where(RUN_PLAN.c.run_id == run))
+        return rows[0]["content"] if rows else None
 
     def jobs(
         self,

@@ -171,6 +171,14 @@ JOURNAL = sa.Table(
     sa.Index("journal_integration", "mapping", "integration_key"),
 )
 
+#: The plan of a run that is not finished, so that resume can carry out what is left of it. Dropped when the run ends.
+RUN_PLAN = sa.Table(
+    "run_plan",
+    METADATA,
+    sa.Column("run_id", sa.ForeignKey("run.id"), primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+
 #: A source row of which a run is creating the partner. Two runs can never create it twice.
 CLAIM = sa.Table(
     "claim",

@@ -29,6 +29,7 @@ from synckit.ledger.tables import (
     LEASE,
     META,
     RUN,
+    RUN_PLAN,
     SETTING,
     WATERMARK,
 )
@@ -108,6 +109,13 @@ class Transaction:
         if status != "interrupted":
             self.connection.execute(sa.delete(CLAIM).where(CLAIM.c.run_id == run_id))
         self.bump_run_counter()
+
+    def keep_plan(self, run_id: int, content: bytes) -> None:
+        """Keep the plan of a run until the run ends, for resume."""
+        self.connection.execute(sa.insert(RUN_PLAN).values(run_id=run_id, content=content))
+
+    def drop_plan(self, run_id: int) -> None:
+        self.connection.execute(sa.delete(RUN_PLAN).where(RUN_PLAN.c.run_id == run_id))
 
     def start_job(
         self,

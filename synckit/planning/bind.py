@@ -159,7 +159,10 @@ def bind(mapping: TableMapping, workspace: Workspace, schemas: Mapping[Side, Sch
     fields: dict[Pass, tuple[FieldPlan, ...]] = {}
     for in_pass in mapping.passes():
         plans = [] if mapping.kind == "option" else _field_plans(mapping, in_pass, tables, schemas, staging)
-        plans += [p for r in rules for p in _rule_plans(r, in_pass, tables, schemas, staging)]
+        computed = [p for r in rules for p in _rule_plans(r, in_pass, tables, schemas, staging)]
+        # a rule that always fills a column speaks for the field mapped to it
+        spoken = {p.destination.name for p in computed if p.counts == "always" and not p.not_null}
+        plans = [p for p in plans if p.destination.name not in spoken] + computed
         fields[in_pass] = tuple(plans)
     if mapping.kind == "option":
         fields["to"] = (_option_plan(mapping, tables, staging),) if "to" in mapping.passes() else ()

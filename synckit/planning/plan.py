@@ -239,7 +239,7 @@ class Plan:
         rows = self.rows.filter(pc.is_in(self.rows.column("disposition"), pa.array(WRITES)))
         keys = ["mapping", "pass", "record", "step"]
         rows = rows.select([*keys, "disposition", "local_key", "integration_key", "local_name", "integration_name"])
-        rows = rows.group_by(keys).aggregate([(c, "first") for c in rows.column_names if c not in keys])
+        rows = rows.group_by(keys, use_threads=False).aggregate([(c, "first") for c in rows.column_names if c not in keys])
         rows = rows.rename_columns([c.removesuffix("_first") for c in rows.column_names])
         joined = fields.join(rows, keys, join_type="inner")
         rank = {n: i for i, n in enumerate(self.base.order)}

@@ -33,6 +33,20 @@ def save_plan(plan: Plan, path: str) -> None:
         raise SynckitError(f"{path} exists and is not a plan. Choose another name.")
     if not target.parent.is_dir():
         raise SynckitError(f"The folder {target.parent} does not exist. Make it first, or choose another place for the plan.")
+    content = plan_bytes(plan)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).replace(target)
+    except OSError as error:
+        raise SynckitError(f"The plan could not be written to {path}: {error.strerror or error}.") from None
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def plan_bytes(plan: Plan) -> bytes:
+    """The content of a plan file."""
     base = plan.base
     parts = {f"{name}.parquet": _parquet(getattr(base, name)) for name in FRAMES}
     creates = []
@@ -46,18 +60,13 @@ def save_plan(plan: Plan, path: str) -> None:
         "mappings": {n: dataclasses.asdict(m) for n, m in base.mappings.items()}, "creates": creates, "plan_id": base.id,
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
     }  # fmt: skip
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr("manifest.json", json.dumps(head, indent=1))
-            archive.writestr("decisions.json", json.dumps([dataclasses.asdict(d) for d in plan.decisions], indent=1))
-            for part, data in parts.items():
-                archive.writestr(part, data)
-        Path(name).replace(target)
-    except OSError as error:
-        raise SynckitError(f"The plan could not be written to {path}: {error.strerror or error}.") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("manifest.json", json.dumps(head, indent=1))
+        archive.writestr("decisions.json", json.dumps([dataclasses.asdict(d) for d in plan.decisions], indent=1))
+        for part, data in parts.items():
+            archive.writestr(part, data)
+    return sink.getvalue()
 
 
 def load_plan(path: str) -> Plan:
@@ -66,7 +75,16 @@ def load_plan(path: str) -> Plan:
     if not file.is_file():
         raise SynckitError(f"There is no plan file {path}.")
     try:
-        with zipfile.ZipFile(file) as archive:
+        content = file.read_bytes()
+    except OSError as error:
+        raise SynckitError(f"The plan file {path} cannot be read: {error.strerror or error}.") from None
+    return read_plan(content, path)
+
+
+def read_plan(content: bytes, path: str) -> Plan:
+    """The plan of a plan file's content; `path` names it in messages."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             head = json.loads(archive.read("manifest.json"))
             if head.get("format") != FORMAT:
                 raise SynckitError(f"{path} is not a synckit plan.")

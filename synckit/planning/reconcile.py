@@ -228,6 +228,8 @@ def quiet(bound: BoundMapping) -> str:
     tests = ["le", "ie", "NOT skipped", "held IS NULL", "NOT found"]
     for in_pass in bound.passes:
         letter = LETTER[SOURCE[in_pass]]
+        # equal pairs whose stamps are behind are looked at, too: applying stamps them anew
+        tests += ["NOT lc", "NOT ic"] if bound.local.version is not None and bound.integration.version is not None else []
         tests += [f"{letter}inf", f"{letter}leave = ''", f"NOT {letter}err", f"NOT {letter}soft", f"NOT d_{in_pass}"]
     return " AND ".join(tests)
 

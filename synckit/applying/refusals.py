@@ -1,0 +1,65 @@
+"""What apply refuses as a whole, before anything is written: another pair of systems, another ledger, changed mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+
+from synckit.errors import SynckitError
+from synckit.planning.bind import DESTINATION, SIDES, Side, bind
+from synckit.planning.mapping_plan import fingerprint
+from synckit.planning.plan import Plan
+from synckit.planning.review import COUPLE
+from synckit.planning.tables import WRITES
+
+if TYPE_CHECKING:
+    from synckit.workspace import Workspace
+
+
+def refuse(ws: Workspace, plan: Plan, accept: Sequence[str]) -> None:
+    """Raise SynckitError where `plan` must not be applied here, naming the reason; nothing has been written then."""
+    for side in SIDES:
+        planned, now = plan.base.sides[side], ws.systems[side]
+        if planned.identity != now.identity():
+            raise SynckitError(
+                f"This plan was made for another {side} system: {planned.title} at {planned.address}; the workspace now names "
+                f"{now.title} at {now.address}. Open the workspace of the plan, or plan again."
+            )
+    if plan.base.ledger_id != ws.ledger.ledger_id:
+        raise SynckitError("This plan was made with another ledger, which knows other couplings. Plan again with this workspace.")
+    for name in plan.base.order:
+        if name not in {m.name for m in ws.description.mappings}:
+            raise SynckitError(f"The plan holds mapping {name}, which the workspace no longer has. Plan again.")
+        bound = bind(ws.description.mapping(name), ws.description, {s: ws.systems[s].schema for s in SIDES})
+        if fingerprint(bound) != plan.base.mappings[name].fingerprint:
+            raise SynckitError(f"Mapping {name} has been changed since the plan was made and would now give other values. Plan again.")
+    for side in _written_sides(plan):
+        if ws.systems[side].read_only:
+            raise SynckitError(f"{ws.systems[side].title} cannot be written: {ws.systems[side].read_only}")
+    missing = [n for n in to_accept(plan) if n not in {ws.description.mapping(a).name for a in accept}]
+    if missing:
+        named = " ".join(f'--accept "{n}"' if " " in n else f"--accept {n}" for n in missing)
+        raise SynckitError(
+            f"Both sides of {', '.join(missing)} hold records, so coupling is recommended before creating: a full synchronisation may double "
+            f"them. Nothing was applied. Look at the possible duplicates, then exclude these mappings or accept them by name: {named}."
+        )
+
+
+def to_accept(plan: Plan) -> list[str]:
+    """Mappings that would create although the recommendation is to couple: each must be accepted by name."""
+    advised = {r["mapping"] for r in plan.base.review.to_pylist() if r["recommendation"] == COUPLE}
+    creating = set(pc.unique(plan.rows.filter(pc.equal(plan.rows.column("disposition"), "create")).column("mapping")).to_pylist())
+    return [n for n in plan.base.order if n in advised & creating]
+
+
+def _written_sides(plan: Plan) -> set[Side]:
+    """The sides that the plan writes to."""
+    sides: set[Side] = set()
+    rows = plan.rows.select(["pass", "disposition", "table"]).group_by(["pass", "disposition", "table"]).aggregate([])
+    for row in rows.to_pylist():
+        if row["disposition"] in WRITES:
+            named = (row["table"] or "").partition(":")[0]
+            sides.add(named if named in SIDES else DESTINATION[row["pass"]])
+    return sides

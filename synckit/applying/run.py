@@ -1,0 +1,338 @@
+"""Applying a plan: exactly its rows, in order, each chunk journalled before it is sent and booked after."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synckit.applying.chunk import Chunk, Line
+from synckit.applying.progress import Meter, Progress, Run, run_of
+from synckit.applying.refusals import refuse
+from synckit.applying.values import NumberSeries
+from synckit.ledger.lease import Holder
+from synckit.mapping.model import PASS_DIRECTION, Pass
+from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind
+from synckit.planning.plan import Plan
+from synckit.planning.planfile import plan_bytes
+from synckit.planning.tables import BOOKED_AS_FAILED, COUNTER_OF, COUNTERS, WRITES
+
+if TYPE_CHECKING:
+    from synckit.workspace import Workspace
+
+ROWS_AT_ONCE = 500
+HEARTBEAT = timedelta(seconds=20)
+KeepCreating = Literal["yes", "no"] | dict[str, bool]
+
+
+class Cancelled(Exception):
+    """Someone asked to stop; everything sent so far is booked."""
+
+
+def apply_plan(
+    ws: Workspace,
+    plan: Plan,
+    *,
+    accept: Sequence[str] = (),
+    keep_creating: KeepCreating | Callable[[list[str]], dict[str, bool]] = "no",
+    progress: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Carry out exactly the rows of `plan` and return what became of them.
+
+    `accept`: names of mappings that may create although coupling is recommended. `keep_creating` answers the closing question for
+    every mapping whose "Synch. Only Coupled Records" is set: "no" keeps it set (default), "yes" lets later runs create, a dict
+    answers per mapping, a function is asked at the end with the names. `should_stop` is asked between chunks.
+
+    Raises SynckitError, with nothing written, where the plan was made for other systems, another ledger or other mappings, where a
+    system cannot be written, where a mapping must be accepted first, or where someone else is applying.
+    """
+    refuse(ws, plan, accept)
+    holder = Holder(ws.operator, socket.gethostname(), os.getpid())
+    epoch = ws.ledger.lease.acquire(holder, datetime.now(UTC))
+    try:
+        with ws.ledger.transaction(epoch=epoch) as tx:
+            run_id = tx.start_run(plan.id, plan.base.kind, holder.operator, holder.host, holder.pid, epoch)
+            tx.keep_plan(run_id, plan_bytes(plan))
+        return Applier(ws, plan, run_id, epoch, progress, should_stop).carry_out(keep_creating)
+    finally:
+        ws.ledger.lease.release(epoch)
+
+
+class Applier:
+    """Carries out one plan in one run. `state` says of every planned write, by its line number in the plan, what became of it;
+    `made` what a created record is called on either side; `tokens` the versions that this run itself has written."""
+
+    def __init__(
+        self,
+        ws: Workspace,
+        plan: Plan,
+        run_id: int,
+        epoch: int,
+        progress: Callable[[Progress], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> None:
+        self.ws, self.plan, self.run_id, self.epoch = ws, plan, run_id, epoch
+        self.should_stop = should_stop or (lambda: False)
+        self.state: dict[int, tuple[str, str]] = {}  # line -> ("done" | "stale" | "failed" | "blocked", reason)
+        self.made: dict[tuple[str, str], dict[str, str | None]] = {}  # (mapping, source key) -> keys and number of the new record
+        self.tokens: dict[tuple[str, Side, str], str | None] = {}  # (mapping, side, key) -> version after our own write
+        self.jobs: dict[tuple[str, str], str] = {}
+        self.finished_jobs: set[tuple[str, str]] = set()
+        self.rows = plan.rows.append_column("line", pa.array(range(plan.rows.num_rows), pa.int64()))
+        self.meter = Meter(plan.writes, progress)
+        self.beaten = datetime.now(UTC)
+        self._bound: dict[str, BoundMapping] = {}
+        self._series: dict[tuple[str, str], NumberSeries] = {}
+
+    # -- the whole run -------------------------------------------------------------------------------------------------------------
+
+    def carry_out(self, keep_creating: KeepCreating | Callable[[list[str]], dict[str, bool]]) -> Run:
+        status, message, closing = "finished", "", {}
+        try:
+            for name in self.plan.mappings:
+                for in_pass in self.plan.base.mappings[name].passes:
+                    self._pass(name, in_pass)
+            for name in self.plan.mappings:
+                for in_pass in self.plan.base.mappings[name].passes:
+                    self._second_step(name, in_pass)
+            closing = self._closing(keep_creating)
+        except Cancelled:
+            status, message = "cancelled", "Stopped on request between two chunks; nothing is half-done."
+        except KeyboardInterrupt:
+            # a chunk may have been on its way: only resume can tell what became of it
+            self._end("interrupted", "Interrupted while rows were being written. Run `synckit resume`.")
+            raise
+        except BaseException:
+            self._end_quietly()
+            raise
+        self._end(status, message)
+        return self.result(status, closing, message)
+
+    def result(self, status: str, closing: dict[str, str], message: str) -> Run:
+        written = sum(1 for state, _ in self.state.values() if state == "done")
+        return run_of(self.ws, self.run_id, status, self._differences(), closing, written, self.plan.writes, message)
+
+    def _end(self, status: str, message: str) -> None:
+        with self.ws.ledger.transaction(epoch=self.epoch) as tx:
+            for place, job in self.jobs.items():
+                if place not in self.finished_jobs:
+                    tx.finish_job(job, self._counters(*place), message)
+            tx.finish_run(self.run_id, status, message)
+            if status != "interrupted":
+                tx.drop_plan(self.run_id)
+
+    def _end_quietly(self) -> None:
+        """Say that the run was interrupted, if the ledger still listens; it shows as interrupted in any case."""
+        try:
+            with self.ws.ledger.transaction(epoch=self.epoch) as tx:
+                tx.finish_run(self.run_id, "interrupted", "Interrupted. Run `synckit resume`.")
+        except Exception:  # the first error is the one to be told
+            return
+
+    def _closing(self, keep_creating: KeepCreating | Callable[[list[str]], dict[str, bool]]) -> dict[str, str]:
+        """The closing question of a full synchronisation (documentation 1.5; the default keeps the flag)."""
+        asked = [n for n in self.plan.mappings if self.plan.base.mappings[n].only_coupled]
+        if self.plan.base.kind != "full" or not asked:
+            return {}
+        answers: dict[str, bool]
+        if callable(keep_creating):
+            answers = keep_creating(asked)
+        elif isinstance(keep_creating, dict):
+            answers = {self.ws.description.mapping(n).name: yes for n, yes in keep_creating.items()}
+        else:
+            answers = dict.fromkeys(asked, keep_creating == "yes")
+        creating = [n for n in asked if answers.get(n, False)]
+        if creating:
+            with self.ws.ledger.transaction(epoch=self.epoch) as tx:
+                for name in creating:
+                    tx.put_setting(f"only_coupled:{name}", "false", f"closing question of run {self.run_id}")
+        return {n: "creating" if n in creating else "kept" for n in asked}
+
+    # -- one pass ------------------------------------------------------------------------------------------------------------------
+
+    def _pass(self, name: str, in_pass: Pass) -> None:
+        """One job: what will fail is booked with its errors first, then the writes go out chunk by chunk."""
+        place = (name, in_pass)
+        if place in self.finished_jobs:
+            return
+        rows = self._rows(name, in_pass, step=1)
+        head = self.plan.base.mappings[name]
+        if place not in self.jobs:
+            with self.ws.ledger.transaction(epoch=self.epoch) as tx:
+                planned = self.plan.counters()[name, in_pass]
+                self.jobs[place] = tx.start_job(self.run_id, name, PASS_DIRECTION[in_pass], planned=planned)
+                self._book_predicted(tx, name, in_pass, rows)
+        self._stamp_equal(name, in_pass, rows)
+        for chunk in self._chunks(self._lines(name, in_pass, rows)):
+            self._send(chunk)
+        with self.ws.ledger.transaction(epoch=self.epoch) as tx:
+            seen = head.seen.get(in_pass, "")
+            source = SOURCE[in_pass]
+            if seen and seen > (self.ws.ledger.watermarks(name).get(source) or ""):
+                tx.set_watermark(name, source, seen)
+            tx.finish_job(self.jobs[place], self._counters(name, in_pass), head.messages.get(in_pass, ""))
+        self.finished_jobs.add(place)
+
+    def _second_step(self, name: str, in_pass: Pass) -> None:
+        for chunk in self._chunks(self._lines(name, in_pass, self._rows(name, in_pass, step=2))):
+            self._send(chunk)
+
+    def _rows(self, name: str, in_pass: str, step: int) -> list[dict[str, Any]]:
+        r = self.rows
+        mine = pc.and_(pc.and_(pc.equal(r.column("mapping"), name), pc.equal(r.column("pass"), in_pass)), pc.equal(r.column("step"), step))
+        return r.filter(mine).to_pylist()
+
+    def _book_predicted(self, tx: Any, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
+        """Predicted failures and undecided conflicts are booked as failed without sending anything (design section 6)."""
+        failing = [r for r in rows if r["disposition"] in BOOKED_AS_FAILED]
+        left_out = [r for r in rows if r["disposition"] == "excluded"]
+        source = SOURCE[in_pass]
+        errors: dict[int, list[dict[str, Any]]] = {}
+        for error in self.plan.base.errors.to_pylist():
+            if error["mapping"] == name and error["pass"] == in_pass:
+                errors.setdefault(error["record"], []).append(error)
+        coupled = tx.couplings_of(name, source, [r[f"{source}_key"] for r in (*failing, *left_out) if r["coupled"] and r[f"{source}_key"]])
+        booked, marked, due = [], [], []
+        for row in failing:
+            common = {"job_id": self.jobs[name, in_pass], "run_id": self.run_id, "mapping": name, "local_key": row["local_key"],
+                      "integration_key": row["integration_key"]}  # fmt: skip
+            mine = errors.get(row["record"]) if row["disposition"] == "will fail" else None
+            for error in mine or [{"code": row["code"], "field": "", "value": None, "message": row["reason"]}]:
+                booked.append({**common, **{k: error[k] or "" for k in ("code", "field", "value", "message")}})
+            coupling = coupled.get(row[f"{source}_key"])
+            if coupling is not None:
+                marked.append({"id": coupling["id"], "code": row["code"], "message": row["reason"]})
+            if row[f"{source}_key"]:
+                due.append({"mapping": name, "side": source, "key": row[f"{source}_key"], "reason": row["reason"], "run_id": self.run_id})
+        tx.book_errors(booked)
+        tx.mark_results(marked, in_pass, self.jobs[name, in_pass])
+        tx.set_due(due)
+        reason = f"left out of run {self.run_id} by {self.ws.operator}"
+        tx.hold_couplings([coupled[r[f"{source}_key"]]["id"] for r in left_out if r[f"{source}_key"] in coupled], reason)
+        lone = [r for r in left_out if r[f"{source}_key"] not in coupled]
+        tx.set_held([{"mapping": name, "side": source, "key": r[f"{source}_key"], "reason": reason, "run_id": self.run_id} for r in lone])
+
+    def _stamp_equal(self, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
+        """Rows found equal are in step: both stamps become the versions seen (S-057); what another pass still carries stays open."""
+        source, destination = SOURCE[in_pass], DESTINATION[in_pass]
+        equal = [r for r in rows if r["disposition"] == "unchanged" and r["coupled"] and r["local_key"] and r["integration_key"]]
+        for start in range(0, len(equal), ROWS_AT_ONCE):
+            part = equal[start : start + ROWS_AT_ONCE]
+            with self.ws.ledger.transaction(epoch=self.epoch) as tx:
+                coupled = tx.couplings_of(name, source, [r[f"{source}_key"] for r in part])
+                stamps = []
+                for row in part:
+                    coupling = coupled.get(row[f"{source}_key"])
+                    if coupling is None or coupling[f"{destination}_key"] != row[f"{destination}_key"]:
+                        continue
+                    wholly = row["code"] == "equal" or self._carried_before(name, in_pass, row)
+                    if not wholly:
+                        continue
+                    stamps.append({"id": coupling["id"], **{f"{s}_stamp": self.version(name, s, row) for s in SIDES}})
+                tx.stamp(stamps)
+                tx.clear_due(name, source, [r[f"{source}_key"] for r in part if r["code"] == "equal"])
+
+    def _carried_before(self, name: str, in_pass: Pass, row: dict[str, Any]) -> bool:
+        """Whether the first pass of this run has carried this record's changes, so that the second finds nothing left to do."""
+        if in_pass == "to":
+            return False
+        key = row["local_key"]
+        return (name, "integration", row["integration_key"]) in self.tokens and key is not None
+
+    def version(self, name: str, side: Side, row: dict[str, Any]) -> str | None:
+        """The version that a row has as far as this run knows: what our own write left, else what planning saw."""
+        return self.tokens.get((name, side, row[f"{side}_key"]), row[f"{side}_token"])
+
+    # -- chunks --------------------------------------------------------------------------------------------------------------------
+
+    def _lines(self, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> Iterator[Line]:
+        """The planned writes that are still to be sent, with their values."""
+        wanted = [r for r in rows if r["disposition"] in WRITES and r["line"] not in self.state]
+        if not wanted:
+            return
+        created = self.plan.base.creates.get((name, in_pass))
+        by_record = {} if created is None else {r["record"]: r for r in created.to_pylist()}
+        c = self.plan.base.changes
+        mine = c.filter(pc.and_(pc.equal(c.column("mapping"), name), pc.equal(c.column("pass"), in_pass)))
+        changes: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        for change in mine.to_pylist():
+            changes.setdefault((change["record"], change["step"]), []).append(change)
+        taken: dict[tuple[int, int], int] = {}
+        for row in wanted:
+            here = changes.get((row["record"], row["step"]), [])
+            if row["step"] == 2:  # several second-step rows of one record stand in the order of their changes
+                place = (row["record"], 2)
+                number = taken.get(place, 0)
+                taken[place] = number + 1
+                here = here[number : number + 1]
+            yield Line(row, by_record.get(row["record"]) if row["disposition"] == "create" else None, here)
+
+    def _chunks(self, lines: Iterator[Line]) -> Iterator[Chunk]:
+        """Lines of one mapping and pass in chunks; a chunk writes one table of one side with one kind of row."""
+        waiting: list[Line] = []
+        for line in lines:
+            if waiting and (len(waiting) >= ROWS_AT_ONCE or line.kind != waiting[0].kind):
+                yield Chunk(self, waiting)
+                waiting = []
+            waiting.append(line)
+        if waiting:
+            yield Chunk(self, waiting)
+
+    def _send(self, chunk: Chunk) -> None:
+        if self.should_stop():
+            raise Cancelled
+        if datetime.now(UTC) - self.beaten > HEARTBEAT:
+            self.ws.ledger.lease.heartbeat(self.epoch)
+            self.beaten = datetime.now(UTC)
+        chunk.carry_out()
+        self.meter.add(chunk.mapping, chunk.in_pass, len(chunk.lines))
+
+    # -- what chunks need ----------------------------------------------------------------------------------------------------------
+
+    def bound(self, name: str) -> BoundMapping:
+        if name not in self._bound:
+            schemas = {side: self.ws.systems[side].schema for side in SIDES}
+            self._bound[name] = bind(self.ws.description.mapping(name), self.ws.description, schemas)
+        return self._bound[name]
+
+    def series(self, name: str, in_pass: Pass) -> NumberSeries:
+        """The number series of new rows, read from the destination when first needed."""
+        if (name, in_pass) not in self._series:
+            side = self.bound(name).destination(in_pass)
+            column = side.table.column(self.plan.base.mappings[name].drawn[in_pass])
+            with self.ws.systems[side.side].snapshot() as snapshot:
+                numbers = snapshot.read(side.table, [column.name]).read_all().column(0).cast(pa.string()).to_pylist()
+            self._series[name, in_pass] = NumberSeries(name, numbers)
+        return self._series[name, in_pass]
+
+    # -- counting ------------------------------------------------------------------------------------------------------------------
+
+    def _counters(self, name: str, in_pass: str) -> dict[str, int]:
+        """The eight counters as they became: the planned ones, with every row that came out differently moved to where it belongs."""
+        counters = dict.fromkeys(COUNTERS, 0)
+        for disposition, n in self.plan.counts[name, in_pass].items():
+            counter = COUNTER_OF[disposition]
+            if counter is not None and disposition not in WRITES:
+                counters[counter] += n
+        for row in self._rows(name, in_pass, step=1):
+            if row["disposition"] in WRITES and row["line"] in self.state:
+                state = self.state[row["line"]][0]
+                counters[str(COUNTER_OF[row["disposition"]]) if state == "done" else "failed"] += 1
+        return counters
+
+    def _differences(self) -> list[dict[str, object]]:
+        """Every planned write that did not come out as planned."""
+        found: list[dict[str, object]] = []
+        writes = self.rows.filter(pc.is_in(self.rows.column("disposition"), pa.array(WRITES)))
+        for row in writes.to_pylist():
+            state, reason = self.state.get(row["line"], ("not attempted", "The run ended before this row."))
+            if state != "done":
+                found.append({"mapping": row["mapping"], "pass": row["pass"], "record": row["record"], "local_key": row["local_key"],
+                              "integration_key": row["integration_key"], "planned": row["disposition"], "actual": state, "reason": reason})  # fmt: skip
+        return found
