@@ -89,7 +89,10 @@ def near_keys(field: Field) -> _Keys:
 def numbers_of(field: Field) -> Ints:
     """Per distinct form: days since 1970 for dates, the value for numbers, NaN where a form is neither."""
     if field.meaning == "date":
-        iso = pd.Series([f"{form[:4]}-{form[4:6]}-{form[6:]}" if len(form) == 8 and form.isdigit() else None for form in field.forms], dtype=object)
+        iso = pd.Series(
+            [f"{form[:4]}-{form[4:6]}-{form[6:]}" if len(form) == 8 and form.isdigit() else None for form in field.forms],
+            dtype=object,
+        )
         stamps = pd.to_datetime(iso, errors="coerce", format="%Y-%m-%d")
         return (stamps - pd.Timestamp(0)).dt.days.to_numpy(dtype=float)
     return pd.to_numeric(pd.Series(field.forms, dtype=object), errors="coerce").to_numpy(dtype=float)
@@ -152,7 +155,9 @@ def row_matrix(pool: Pool) -> sparse.csr_matrix:
         return sparse.csr_matrix((pool.size, 1), dtype=np.float32)
     often = [np.bincount(block.indices, minlength=block.shape[1]) for block in blocks]
     cap = _cap(np.concatenate(often), pool.size)
-    return sparse.hstack([block[:, (n > 1) & (n <= cap)] for block, n in zip(blocks, often, strict=True)], format="csr", dtype=np.float32)
+    return sparse.hstack(
+        [block[:, (n > 1) & (n <= cap)] for block, n in zip(blocks, often, strict=True)], format="csr", dtype=np.float32
+    )
 
 
 def _cap(often: Ints, size: int) -> int:

@@ -75,7 +75,9 @@ def _letters(a: list[str], b: list[str]) -> Floats:
 def _names(a: list[str], b: list[str]) -> Floats:
     """Typing errors, other order of words, a name among several, an initial for a name."""
     alike = _letters(a, b)
-    sorted_alike = cpdist([" ".join(sorted(x.split())) for x in a], [" ".join(sorted(x.split())) for x in b], scorer=OSA.normalized_similarity)
+    sorted_alike = cpdist(
+        [" ".join(sorted(x.split())) for x in a], [" ".join(sorted(x.split())) for x in b], scorer=OSA.normalized_similarity
+    )
     begin = cpdist(a, b, scorer=JaroWinkler.normalized_similarity, dtype=np.float32) - 0.1
     part = np.array([0.88 if _is_part(x, y) else 0.0 for x, y in zip(a, b, strict=True)], np.float32)
     return np.maximum.reduce([alike, sorted_alike.astype(np.float32), np.where(begin > 0.75, begin, 0), part])
@@ -86,7 +88,10 @@ def _is_part(a: str, b: str) -> bool:
     if len(a) > len(b):
         a, b = b, a
     longer = b.split()
-    return all(any(word == other or ((len(word) == 1 or len(word) >= 3) and other.startswith(word)) for other in longer) for word in a.split())
+    return all(
+        any(word == other or ((len(word) == 1 or len(word) >= 3) and other.startswith(word)) for other in longer)
+        for word in a.split()
+    )
 
 
 def _phones(a: list[str], b: list[str]) -> Floats:
@@ -124,7 +129,9 @@ def _numbers(field: Field, one: Ints, two: Ints) -> Floats:
     x, y = values[one], values[two]
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.abs(x - y) / np.maximum(np.maximum(np.abs(x), np.abs(y)), 1e-9)
-    return np.nan_to_num(np.interp(ratio, [0, 0.001, 0.01, 0.05, 0.2, 1], [0.97, 0.95, 0.87, 0.7, 0.4, 0.0]), nan=0.0).astype(np.float32)
+    return np.nan_to_num(np.interp(ratio, [0, 0.001, 0.01, 0.05, 0.2, 1], [0.97, 0.95, 0.87, 0.7, 0.4, 0.0]), nan=0.0).astype(
+        np.float32
+    )
 
 
 def _phrases(field: Field, one: Ints, two: Ints, a: list[str], b: list[str]) -> Floats:
@@ -136,7 +143,9 @@ def _phrases(field: Field, one: Ints, two: Ints, a: list[str], b: list[str]) -> 
     alike = np.maximum.reduce([ratio, shared, 0.95 * inside])
     alike = 0.5 * alike + 0.5 * (ratio + shared + inside) / 3
     numbers_a, numbers_b = ([tuple(w for w in x.split() if w.isdigit()) for x in values] for values in (a, b))
-    factor = [1.0 if not (x and y) or x == y else 0.93 if set(x) & set(y) else 0.75 for x, y in zip(numbers_a, numbers_b, strict=True)]
+    factor = [
+        1.0 if not (x and y) or x == y else 0.93 if set(x) & set(y) else 0.75 for x, y in zip(numbers_a, numbers_b, strict=True)
+    ]
     return (alike * np.array(factor)).astype(np.float32)
 
 
@@ -171,7 +180,10 @@ def _swap(pool: Pool, first: Ints, second: Ints, own: Floats) -> Ints:
             doubtful = np.flatnonzero(~((np.fmin(own[f], own[g]) >= 0.8) | (used[f] != f) | (used[g] != g)) & (straight < 1.1))
             if not len(doubtful):
                 continue
-            there, here = compare(one, other, first[doubtful], second[doubtful]), compare(other, one, first[doubtful], second[doubtful])
+            there, here = (
+                compare(one, other, first[doubtful], second[doubtful]),
+                compare(other, one, first[doubtful], second[doubtful]),
+            )
             now = _agreement(own[f, doubtful], own[g, doubtful])
             better = (_agreement(there, here) > now + 0.2) & (np.fmax(np.nan_to_num(there), np.nan_to_num(here)) >= 0.8)
             at = doubtful[better]

@@ -9,7 +9,14 @@ from .normalise import FORM_OF
 
 MEANINGS = tuple(FORM_OF)
 #: Fields of one family may hold one another's values (given name and surname swapped, address line 1 in line 2).
-FAMILY_OF = {"given name": "person", "surname": "person", "person": "person", "street": "street", "city": "street", "phone": "phone"}
+FAMILY_OF = {
+    "given name": "person",
+    "surname": "person",
+    "person": "person",
+    "street": "street",
+    "city": "street",
+    "phone": "phone",
+}
 
 _BY_NAME: tuple[tuple[str, str], ...] = (
     ("email", r"e ?mail"),
@@ -28,8 +35,13 @@ _BY_NAME: tuple[tuple[str, str], ...] = (
 _BY_NAME_RULES = tuple((meaning, re.compile(rf"\b(?:{words})\b")) for meaning, words in _BY_NAME)
 
 _EMAIL = re.compile(r"^\S+@\S+\.\S+$")
-_WEB = re.compile(r"^(?:https?://|www\.)\S+$|^[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|info|biz|de|uk|fr|nl|at|ch|dk|se|eu|io)(?:/\S*)?$", re.IGNORECASE)
-_DATE = re.compile(r"^(?:(?:1[89]|20)\d\d([-/.]?)(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])|\d{1,2}([-/.])\d{1,2}\2(?:\d{4}|\d\d))(?:[T ]\d\d:\d\d.*)?$")
+_WEB = re.compile(
+    r"^(?:https?://|www\.)\S+$|^[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|info|biz|de|uk|fr|nl|at|ch|dk|se|eu|io)(?:/\S*)?$",
+    re.IGNORECASE,
+)
+_DATE = re.compile(
+    r"^(?:(?:1[89]|20)\d\d([-/.]?)(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])|\d{1,2}([-/.])\d{1,2}\2(?:\d{4}|\d\d))(?:[T ]\d\d:\d\d.*)?$"
+)
 _PHONE = re.compile(r"^(?=(?:\D*\d){6,16}\D*$)\+?[\d\s()./-]+(?:(?:x|ext)\.?\s*\d+)?$", re.IGNORECASE)
 _DECIMAL = re.compile(r"^[^\w\s]{0,2}-?\d+(?:[.,]\d{3})*[.,]\d+$")
 _INTEGER = re.compile(r"^-?\d+$")

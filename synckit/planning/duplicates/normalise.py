@@ -11,7 +11,25 @@ LONGEST = 160
 
 #: What people write where they mean nothing. Compared after folding.
 BLANKS = frozenset(
-    ["", "n a", "none", "null", "nan", "nat", "unknown", "unbekannt", "inconnu", "not available", "not applicable", "no name", "tbd", "tba", "x", "xx", "xxx"]
+    [
+        "",
+        "n a",
+        "none",
+        "null",
+        "nan",
+        "nat",
+        "unknown",
+        "unbekannt",
+        "inconnu",
+        "not available",
+        "not applicable",
+        "no name",
+        "tbd",
+        "tba",
+        "x",
+        "xx",
+        "xxx",
+    ]
 )
 
 # Letters that NFKD does not take apart, and the two alphabets that stand beside Latin in European address books.
@@ -20,7 +38,21 @@ _LETTERS = str.maketrans(
         **dict(zip("øłđħıŀŧþð", ["o", "l", "d", "h", "i", "l", "t", "th", "d"], strict=True)),
         **{"æ": "ae", "œ": "oe", "ß": "ss", "ĳ": "ij"},
         **dict(zip("абвгдезийклмнопрстуфхыэі", "abvgdeziiklmnoprstufhyei", strict=True)),
-        **{"ё": "e", "ж": "zh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ъ": "", "ь": "", "ю": "yu", "я": "ya", "ї": "i", "є": "ye", "ґ": "g"},
+        **{
+            "ё": "e",
+            "ж": "zh",
+            "ц": "ts",
+            "ч": "ch",
+            "ш": "sh",
+            "щ": "shch",
+            "ъ": "",
+            "ь": "",
+            "ю": "yu",
+            "я": "ya",
+            "ї": "i",
+            "є": "ye",
+            "ґ": "g",
+        },
         **dict(zip("αβγδεζηικλμνξοπρσςτυφχω", "avgdeziiklmnxoprsstyfho", strict=True)),
         **{"θ": "th", "ψ": "ps", "&": " and ", "+": " and ", "@": " at ", "'": "", "’": "", "`": "", "´": ""},
     }
@@ -42,11 +74,11 @@ def fold(value: str) -> str:
 
 #: Legal forms as written after folding; forms of several words first become one.
 _LEGAL = frozenset(
-    """inc incorporated corp corporation co company ltd limited llc llp lp plc pty gmbh mbh ag kg kgaa ohg gbr ug ev eg bv nv vof cv
-    sa sas sarl srl sl slu spa snc sprl bvba as asa ab oy oyj aps is hf ehf kft zrt bt sro doo dd ood eood spolka zoo sp ooo zao oao
-    pte bhd sdn kk gk pvt private the and und et y of de""".split()
+    ["inc", "incorporated", "corp", "corporation", "co", "company", "ltd", "limited", "llc", "llp", "lp", "plc", "pty", "gmbh", "mbh", "ag", "kg", "kgaa", "ohg", "gbr", "ug", "ev", "eg", "bv", "nv", "vof", "cv", "sa", "sas", "sarl", "srl", "sl", "slu", "spa", "snc", "sprl", "bvba", "as", "asa", "ab", "oy", "oyj", "aps", "is", "hf", "ehf", "kft", "zrt", "bt", "sro", "doo", "dd", "ood", "eood", "spolka", "zoo", "sp", "ooo", "zao", "oao", "pte", "bhd", "sdn", "kk", "gk", "pvt", "private", "the", "and", "und", "et", "y", "of", "de"]
 )
-_LEGAL_PHRASES = re.compile(r"\b(?:sp z o o|s r o|s a r l|s a s|s p a|s r l|s a|b v|n v|g m b h|d o o|e v|a g|k g|p l c|l l c|gmbh and co kg|gmbh and co|and co)\b")
+_LEGAL_PHRASES = re.compile(
+    r"\b(?:sp z o o|s r o|s a r l|s a s|s p a|s r l|s a|b v|n v|g m b h|d o o|e v|a g|k g|p l c|l l c|gmbh and co kg|gmbh and co|and co)\b"
+)
 
 
 def company(value: str) -> str:
@@ -57,7 +89,7 @@ def company(value: str) -> str:
     return " ".join(kept) or text
 
 
-_TITLES = frozenset("mr mrs ms miss dr prof sir dame herr frau mme mlle dott sig ing dipl jr sr ii iii phd md mba".split())
+_TITLES = frozenset(["mr", "mrs", "ms", "miss", "dr", "prof", "sir", "dame", "herr", "frau", "mme", "mlle", "dott", "sig", "ing", "dipl", "jr", "sr", "ii", "iii", "phd", "md", "mba"])
 
 
 def person(value: str) -> str:

@@ -1,0 +1,223 @@
+"""The one call of this package: tables in, possible duplicates with their evidence out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synckit.errors import SynckitError
+
+from .assignment import one_to_one
+from .candidates import candidate_pairs
+from .clusters import group
+from .context import Pairs, rivals, third_records
+from .features import Floats, similarities
+from .records import FieldPair, Ints, Pool, pool_of
+from .score import EDGES, fit, levels_of
+
+#: Pairs with a lower score are not listed.
+FAINTEST = 0.02
+#: Fields depend on one another in ways the model does not know, so all evidence is divided by this: a constant, fitted to no list.
+OVERCONFIDENCE = 1.5
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Pairs that may be the same thing. All tables are in a total order; the same input gives the same bytes.
+
+    `pairs`: a_key, b_key, score (0..1), a_taken and b_taken (already coupled; false where the table has no column `taken`), and in
+    log-odds `evidence.base` (how common sames are among such pairs), `evidence.<field>` (null: missing on a side),
+    `evidence.other records` (a third record is the same as both, or as one only), `evidence.rivals` (other candidates for the same
+    partner). The evidence adds up to log(score / (1 - score)). Pairs of which both rows are taken are left out.
+    `within`: the same columns plus `side` ("a" | "b") for repeats inside one side; a_key and b_key are then of that side. With one
+    table, `pairs` and `within` are the same pairs.
+    `meanings`: field name -> meaning used. `candidates`: number of pairs that were compared.
+    """
+
+    pairs: pa.Table
+    within: pa.Table
+    meanings: dict[str, str]
+    candidates: int
+    _pool: Pool
+    _found: _Found
+
+    def why(self, a_key: str, b_key: str, side: str | None = None) -> pa.Table:
+        """The waterfall of one listed pair, `side` "a" or "b" for a repeat inside that side: one row per piece of evidence.
+
+        Columns: field, a_value, b_value (as compared, None if missing), level ("equal", "similar 0.82", "different", "missing", for the
+        last two of base, other records, rivals: ""), log_odds, score_so_far. SynckitError where the pair is not listed.
+        """
+        pool, found = self._pool, self._found
+        one_table = pool.size_a == pool.size
+        relation = 1 if one_table or side == "a" else 2 if side == "b" else 0
+        at = found.place(pool, a_key, b_key, relation)
+        if at is None:
+            raise SynckitError(
+                f"{a_key!r} and {b_key!r} are not a listed pair; the score of a pair that is not listed is below {FAINTEST}."
+            )
+        rows = [("base", None, None, "", float(found.base[at]))]
+        for number, field in enumerate(pool.fields):
+            other = pool.fields[found.used[number, at]]
+            values = [_value(field, found.pairs.first[at]), _value(other, found.pairs.second[at])]
+            level = _level(float(found.alike[number, at]))
+            if other is not field and level != "missing":
+                level += f" to {other.name}"
+            if pool.keys[found.pairs.first[at]] != a_key:
+                values.reverse()
+            rows.append((field.name, *values, level, float(found.evidence[number, at])))
+        rows += [("other records", None, None, "", float(found.third[at])), ("rivals", None, None, "", float(found.rival[at]))]
+        so_far = 1 / (1 + np.exp(-np.cumsum([row[4] for row in rows])))
+        names = ("field", "a_value", "b_value", "level", "log_odds")
+        text = pa.string()
+        columns = [pa.array([row[i] for row in rows], pa.float64() if i == 4 else text) for i in range(5)]
+        return pa.table([*columns, pa.array(so_far)], names=[*names, "score_so_far"])
+
+    def clusters(self, threshold: float = 0.5) -> pa.Table:
+        """Groups of two and more records of either side that are the same: cluster (0..), side, key; within and across, average linkage."""
+        found, pool = self._found, self._pool
+        pairs = found.pairs
+        equal = (
+            np.flatnonzero(np.nan_to_num(found.alike, nan=1.0).min(axis=0, initial=1.0) >= 1)
+            if len(pool.fields)
+            else np.empty(0, np.int64)
+        )
+        certain = equal[found.score[equal] >= threshold]
+        chain = list(zip(pairs.first[certain].tolist(), pairs.second[certain].tolist(), strict=True))
+        label = group(pool.size, pairs.first, pairs.second, found.score, threshold, chain)
+        _, number, count = np.unique(label, return_inverse=True, return_counts=True)
+        member = np.flatnonzero(count[number] > 1)
+        _, cluster = np.unique(label[member], return_inverse=True)
+        order = np.argsort(cluster, kind="stable")
+        member, cluster = member[order], cluster[order]
+        side = ["a" if row < pool.size_a else "b" for row in member]
+        return pa.table(
+            {
+                "cluster": pa.array(cluster, pa.int64()),
+                "side": pa.array(side, pa.string()),
+                "key": pa.array([pool.keys[r] for r in member], pa.string()),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """All listed pairs, across and within, as arrays."""
+
+    pairs: Pairs
+    alike: Floats
+    used: Ints
+    base: Floats
+    evidence: Floats
+    third: Floats
+    rival: Floats
+    score: Floats
+
+    def place(self, pool: Pool, a_key: str, b_key: str, relation: int) -> int | None:
+        here = np.flatnonzero(self.pairs.relation == relation)
+        wanted = (a_key, b_key) if relation == 0 else tuple(sorted((a_key, b_key)))
+        for at in here:
+            keys = (pool.keys[self.pairs.first[at]], pool.keys[self.pairs.second[at]])
+            if (keys if relation == 0 else tuple(sorted(keys))) == wanted:
+                return int(at)
+        return None
+
+
+def _value(field: object, row: int) -> str | None:
+    code = field.codes[row]  # type: ignore[attr-defined]
+    return None if code < 0 else field.forms[code]  # type: ignore[attr-defined]
+
+
+def _level(alike: float) -> str:
+    if np.isnan(alike):
+        return "missing"
+    return "equal" if alike >= 1 else "different" if alike < EDGES[1] else f"similar {alike:.2f}"
+
+
+def find_duplicates(a: pa.Table, b: pa.Table | None, fields: Sequence[FieldPair], key: str = "key") -> Duplicates:
+    """Pairs of rows of `a` and `b` (or of `a` alone) that are likely the same thing, compared over `fields`.
+
+    Both tables need the column `key` (text, unique, filled) and may have a boolean column `taken`: the row is coupled already. Taken rows
+    take part, as partners ("this create would double a coupled record") and because they teach what sames look like; pairs of two taken
+    rows are not listed. No labels, no options: what the fields mean, how much they say and whether a side repeats itself is found out.
+    Time and memory grow with the rows, not with how often a value occurs. SynckitError names a missing column, key or unknown meaning.
+    """
+    pool = pool_of(a, b, fields, key)
+    first, second = candidate_pairs(pool)
+    relation = np.where(pool.side[first] != pool.side[second], 0, 1 + pool.side[first]).astype(np.int64)
+    alike, used = similarities(pool, first, second)
+    levels = levels_of(pool, alike, used, first)
+    model = fit(pool, levels, relation)
+    evidence = model.evidence(levels)
+    pairs = Pairs(first, second, relation, pool.size)
+    logit = model.base[relation] + evidence.sum(axis=0)
+    third = third_records(pairs, logit)
+    rival = rivals(pairs, logit + third, pool.size_a) if b is not None else np.zeros(len(logit))
+    score = 1 / (1 + np.exp(-(logit + third + rival) / OVERCONFIDENCE))
+    taken = np.concatenate([_taken(table) for table in (a, b) if table is not None])
+    kept = np.flatnonzero((score >= FAINTEST) & ~((relation == 0) & taken[first] & taken[second]))
+    less = 1 / OVERCONFIDENCE
+    found = _Found(
+        Pairs(first[kept], second[kept], relation[kept], pool.size), alike[:, kept], used[:, kept], model.base[relation[kept]] * less,
+        evidence[:, kept] * less, third[kept] * less, rival[kept] * less, score[kept],
+    )  # fmt: skip
+    across = np.flatnonzero(found.pairs.relation == 0)
+    inside = np.flatnonzero(found.pairs.relation > 0)
+    meanings = {field.name: field.meaning for field in pool.fields}
+    within = _listed(pool, found, inside, taken, side=True)
+    listed = _listed(pool, found, inside if b is None else across, taken)
+    return Duplicates(listed, within, meanings, len(first), pool, found)
+
+
+def _taken(table: pa.Table) -> Ints:
+    if "taken" not in table.column_names:
+        return np.zeros(table.num_rows, bool)
+    return table.column("taken").fill_null(False).to_numpy().astype(bool)
+
+
+def _listed(pool: Pool, found: _Found, which: Ints, taken: Ints, side: bool = False) -> pa.Table:
+    """The table of these pairs, best first, then by row."""
+    order = which[np.lexsort((found.pairs.second[which], found.pairs.first[which], -found.score[which]))]
+    first, second = found.pairs.first[order], found.pairs.second[order]
+    keys = np.array(pool.keys, dtype=object)
+    columns: dict[str, pa.Array] = {"a_key": pa.array(keys[first], pa.string()), "b_key": pa.array(keys[second], pa.string())}
+    if side:
+        columns["side"] = pa.array(np.where(found.pairs.relation[order] == 1, "a", "b").astype(object), pa.string())
+    columns |= {"score": pa.array(found.score[order]), "a_taken": pa.array(taken[first]), "b_taken": pa.array(taken[second])}
+    columns["evidence.base"] = pa.array(found.base[order])
+    for number, field in enumerate(pool.fields):
+        columns[f"evidence.{field.name}"] = pa.array(found.evidence[number, order], mask=np.isnan(found.alike[number, order]))
+    columns["evidence.other records"] = pa.array(found.third[order])
+    columns["evidence.rivals"] = pa.array(found.rival[order])
+    return pa.table(columns)
+
+
+def one_partner_each(pairs: pa.Table, threshold: float = 0.5) -> pa.Table:
+    """The one-to-one choice over `Duplicates.pairs`: a_key, b_key, score, outcome ("couple" | "ambiguous"), rival_a_key, rival_b_key.
+
+    Maximises the evidence over all pairs at once. Rivals' evidence is left out (the assignment itself settles who gets whom), so two equally
+    good candidates are shown as ambiguous, each naming the other, rather than lost. Taken rows are never chosen.
+    """
+    free = pairs.filter(pc.invert(pc.or_(pairs["a_taken"], pairs["b_taken"])))
+    score = np.clip(free["score"].to_numpy(), 1e-12, 1 - 1e-12)
+    logit = np.log(score / (1 - score)) - free["evidence.rivals"].to_numpy()
+    a_keys, b_keys = (np.array(free[name].to_pylist(), dtype=object) for name in ("a_key", "b_key"))
+    _, row_a = np.unique(a_keys.astype(str), return_inverse=True)
+    _, row_b = np.unique(b_keys.astype(str), return_inverse=True)
+    chosen, rival = one_to_one(row_a, row_b, logit, float(np.log(threshold / (1 - threshold))))
+    listed = np.flatnonzero(chosen > 0)
+    against = rival[listed]
+    names = [(None, None) if r < 0 else (a_keys[r], b_keys[r]) for r in against]
+    return pa.table(
+        {
+            "a_key": pa.array(a_keys[listed], pa.string()),
+            "b_key": pa.array(b_keys[listed], pa.string()),
+            "score": pa.array(score[listed]),
+            "outcome": pa.array(["couple" if chosen[at] == 1 else "ambiguous" for at in listed], pa.string()),
+            "rival_a_key": pa.array([name[0] for name in names], pa.string()),
+            "rival_b_key": pa.array([name[1] for name in names], pa.string()),
+        }
+    )

@@ -1,0 +1,159 @@
+"""From similarities to log-odds, without labels: a mixture of same and not same is fitted to the candidate pairs of these very tables.
+
+Each field says, by its level of agreement, log P(level | same) / P(level | not same). Equal values have levels by rarity. Pairs that are
+not the same may still share a place (two firms in one building, a household) or a name (namesakes, branches) the way the same do;
+how often is fitted too, and what such a group of fields can say together saturates there: agreeing phone, street and city are not
+three independent proofs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .features import Floats, compare
+from .records import Field, Ints, Pool
+
+#: Lower edges of the levels of similarity above "different"; the last level below equal ends at 1.
+EDGES = np.array([0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.94, 0.999])
+#: Levels of equal values by bits of rarity: log2(rows / other rows with that value).
+RARITY = np.array([2.0, 4.0, 6.0, 8.0, 10.0])
+EQUAL = len(EDGES)
+ELSEWHERE = EQUAL + len(RARITY) + 1
+LEVELS = ELSEWHERE + 1
+#: What one expects of records that are the same before having seen any: shares of the levels, "equal" spread as observed.
+_SAME = np.array([0.01, 0.01, 0.02, 0.02, 0.03, 0.04, 0.06, 0.11, *[0.70 / 6] * 6, 0.01])
+#: Pairs that this expectation, and the overall frequencies as that for "not same", weigh as much as.
+_TRUST = 10.0
+#: Names are what makes things the same: their expectation counts besides as this share of the pairs found.
+_NAME_TRUST = 0.3
+_LIMIT = 8.0  # no field says more than this
+_ROUNDS = 30
+_FITTED_PAIRS = 300_000
+_RANDOM_PAIRS = 20_000
+_PLACE = frozenset(["street", "city", "post code", "country", "phone", "web"])
+_NAME = frozenset(["given name", "surname", "person", "company"])
+#: Expected share of not-same candidates that share a whole group, and the pairs that expectation weighs as much as.
+_SHARED, _SHARED_TRUST = 0.002, 20.0
+
+
+def group_of(field: Field) -> int:
+    """1 for fields that say where a record is, 2 for those that say what it is called, 0 for the rest."""
+    return 1 if field.meaning in _PLACE else 2 if field.meaning in _NAME else 0
+
+
+def levels_of(pool: Pool, alike: Floats, used: Ints, first: Ints) -> Ints:
+    """(fields x pairs) level of agreement: -1 missing, 0 different ... EQUAL - 1 very similar, then equal from common to rare, ELSEWHERE."""
+    levels = np.empty(alike.shape, np.int8)
+    for at, field in enumerate(pool.fields):
+        known = np.nan_to_num(alike[at])
+        level = np.digitize(known, EDGES)
+        equal = np.flatnonzero((known >= EDGES[-1]) & (used[at] == at))
+        bits = np.log2(max(1, field.counts.sum()) / np.maximum(field.counts - 1, 1))
+        level[equal] = EQUAL + np.digitize(bits[field.codes[first[equal]]], RARITY)
+        level[(used[at] != at) & (known >= 0.85)] = ELSEWHERE
+        levels[at] = np.where(np.isnan(alike[at]), -1, level)
+    return levels
+
+
+@dataclass(frozen=True)
+class Model:
+    """Log-odds by field and level, base log-odds by relation (across, within a, within b), and the saturation share of each group."""
+
+    weights: Floats
+    base: Floats
+    shared: Floats
+    groups: Ints
+
+    def evidence(self, levels: Ints) -> Floats:
+        """(fields x pairs) log-odds after saturation; 0 where missing. Each field's part of a saturated group shrinks alike."""
+        said = np.array([np.append(w, 0.0)[level] for w, level in zip(self.weights, levels, strict=True)])
+        for group in (1, 2):
+            members = np.flatnonzero(self.groups == group)
+            if len(members):
+                part = said[members]
+                total, praise = part.sum(axis=0), np.maximum(part, 0).sum(axis=0)
+                too_much = np.maximum(np.log1p(self.shared[group] * np.expm1(np.minimum(total, 50))), 0)
+                said[members] = np.where(part > 0, part * (1 - too_much / np.maximum(praise, 1e-9)), part)
+        return said
+
+
+def _rising(values: Floats, weights: Floats) -> Floats:
+    """The nearest non-decreasing sequence (pooling neighbours that fall): more agreement never counts less."""
+    pooled: list[list[float]] = []
+    for value, weight in zip(values, weights, strict=True):
+        pooled.append([value, weight, 1])
+        while len(pooled) > 1 and pooled[-2][0] > pooled[-1][0]:
+            last = pooled.pop()
+            before = pooled[-1]
+            total = before[1] + last[1]
+            pooled[-1] = [(before[0] * before[1] + last[0] * last[1]) / total, total, before[2] + last[2]]
+    return np.repeat([p[0] for p in pooled], [int(p[2]) for p in pooled])
+
+
+def _counted(levels: Ints, weights: Floats | None = None) -> Floats:
+    return np.bincount(levels.astype(np.int64) + 1, weights=weights, minlength=LEVELS + 1)[1:].astype(float)
+
+
+def _expected(total: Floats) -> Floats:
+    """_SAME with the share of equal values spread over the levels of rarity as they occur."""
+    same = _SAME.copy()
+    seen = total[EQUAL:ELSEWHERE] + 0.1
+    same[EQUAL:ELSEWHERE] = same[EQUAL:ELSEWHERE].sum() * seen / seen.sum()
+    return same
+
+
+def _weigh(same: Floats, other: Floats, total: Floats, low: float = -_LIMIT) -> Floats:
+    weights = np.log(same / other)
+    weights[:ELSEWHERE] = _rising(weights[:ELSEWHERE], total[:ELSEWHERE] + 1)
+    return np.clip(weights, low, _LIMIT)
+
+
+def _first_weights(pool: Pool, totals: Floats) -> Floats:
+    """The start of the fit: expectation for the same against what pairs of rows drawn at random look like."""
+    draw = np.random.default_rng(7)
+    one, two = draw.integers(0, max(1, pool.size), (2, _RANDOM_PAIRS if pool.size > 1 else 0))
+    one, two = np.minimum(one, two)[one != two], np.maximum(one, two)[one != two]
+    weights = np.zeros((len(pool.fields), LEVELS))
+    for at, field in enumerate(pool.fields):
+        alike = compare(field, field, one, two)[None, :]
+        alone = Pool(pool.keys, pool.size_a, [field])
+        other = _counted(levels_of(alone, alike, np.zeros(alike.shape, np.int8), one)[0])
+        other = other + 0.5 * (totals[at] + 0.1) / (totals[at].sum() + 1.5)
+        weights[at] = _weigh(_expected(totals[at]), other / other.sum(), totals[at], -5.0)
+    return weights
+
+
+def fit(pool: Pool, levels: Ints, relation: Ints) -> Model:
+    """The Model of these candidate pairs. `relation` per pair: 0 across, 1 within a, 2 within b. Same input, same output."""
+    groups = np.array([group_of(field) for field in pool.fields], dtype=np.int64)
+    totals = np.array([_counted(level) for level in levels]).reshape(len(pool.fields), LEVELS)
+    weights = _first_weights(pool, totals)
+    step = -(-levels.shape[1] // _FITTED_PAIRS) or 1
+    levels, relation = levels[:, ::step], relation[::step]
+    totals = np.array([_counted(level) for level in levels]).reshape(len(pool.fields), LEVELS)
+    names = groups == 2
+    model = Model(weights, np.full(3, -np.log(max(2, pool.size) / 2)), np.array([0.0, _SHARED, _SHARED]), groups)
+    for _ in range(_ROUNDS):
+        said = np.array([np.append(w, 0.0)[level] for w, level in zip(model.weights, levels, strict=True)]).reshape(levels.shape)
+        logit, only_group = model.base[relation], np.zeros((3, levels.shape[1]))
+        for group in (0, 1, 2):
+            total = said[groups == group].sum(axis=0)
+            lifted = np.exp(np.minimum(total, 50)) * model.shared[group]
+            only_group[group] = lifted / (1 - model.shared[group] + lifted)
+            logit = logit + total - np.log(1 - model.shared[group] + lifted)
+        same = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
+        share = (np.bincount(relation, weights=same, minlength=3) + 0.5) / (np.bincount(relation, minlength=3) + 10)
+        shared = ((1 - same) * only_group).sum(axis=1) + _SHARED * _SHARED_TRUST
+        shared = shared / ((1 - same).sum() + _SHARED_TRUST) * (np.arange(3) > 0)
+        for at in range(len(pool.fields)):
+            found, total = _counted(levels[at], same), totals[at]
+            trust = _TRUST + (_NAME_TRUST * found.sum() if names[at] else 0)
+            as_same = (found + trust * _expected(total)) / (found.sum() + trust)
+            rest = _counted(levels[at], (1 - same) * (1 - only_group[groups[at]]))
+            usual = total / max(total.sum(), 1) + 1e-3
+            as_other = (rest + _TRUST * usual) / (rest.sum() + _TRUST * usual.sum())
+            weights[at] = _weigh(as_same, as_other, total)
+        model = Model(weights, np.log(share / (1 - share)), shared, groups)
+    return model
