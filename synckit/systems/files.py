@@ -50,9 +50,13 @@ class FolderSystem:
         self.address = str(self.path)
         if not self.path.is_dir():
             what = "is a file, not a folder" if self.path.exists() else "does not exist"
-            raise SynckitError(f'The folder {self.path} of the {side} system "{config.name}" {what}; write the folder of the exports.')
+            raise SynckitError(
+                f'The folder {self.path} of the {side} system "{config.name}" {what}; write the folder of the exports.'
+            )
         if not any(file.suffix.lower() in READERS for file in self.path.iterdir()):
-            raise SynckitError(f'The folder {self.path} of the {side} system "{config.name}" holds no .csv, .xlsx or .parquet file.')
+            raise SynckitError(
+                f'The folder {self.path} of the {side} system "{config.name}" holds no .csv, .xlsx or .parquet file.'
+            )
 
     @property
     def read_only(self) -> str:
@@ -174,7 +178,9 @@ class FolderSnapshot:
             return found[0]
         if found:
             raise SynckitError(f"{export.shown} has the field {column.name} twice ({' and '.join(found)}); keep one.")
-        raise SynckitError(f'{export.shown} has no column "{column.name}" or "{column.column}".' + nearest(column.name, data.column_names))
+        raise SynckitError(
+            f'{export.shown} has no column "{column.name}" or "{column.column}".' + nearest(column.name, data.column_names)
+        )
 
     def _token(self, export: Export, data: pa.Table, table: Table) -> pa.Array:
         column = version_column(self._system.config, table)
@@ -198,10 +204,10 @@ class FolderSnapshot:
                 self._refuse(export, column, problem.value, problem.why)
             try:
                 return from_local(values, column, rounds)
-            except Ambiguous as doubt:
-                self._refuse(export, column, doubt.example, doubt.why)
-            except NotConvertible as local:
-                self._refuse(export, column, local.value, local.why or problem.why)
+            except (Ambiguous, NotConvertible):
+                if problem.why:  # an ISO spelling that does not fit says more than how else it might be read
+                    doubt = problem
+                self._refuse(export, column, doubt.value, doubt.why)
 
     def _blank_is_empty(self, export: Export) -> bool:
         """CSV and Excel cannot tell '' from nothing: a blank cell is what the system's convention makes of it."""
@@ -227,5 +233,3 @@ def _keys(column: Column, keys: Sequence[str]) -> list[str]:
 def open_folder(config: SystemConfig, schema: Schema, side: Literal["local", "integration"]) -> FolderSystem:
     """The folder of exports at `config.folder`. Raises SynckitError where there is none, or nothing to read in it."""
     return FolderSystem(config, schema, side)
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ class Ambiguous(Exception):
 
     def __init__(self, example: str, why: str) -> None:
         super().__init__(example, why)
-        self.example, self.why = example, why
+        self.value, self.why = example, why
 
 
 def from_local(values: pa.Array, column: Column, rounds: bool = False) -> pa.Array:
@@ -40,7 +41,7 @@ def from_local(values: pa.Array, column: Column, rounds: bool = False) -> pa.Arr
         parsed: list[Any] = []
         try:
             for text in texts:
-                parsed.append(None if not text.strip() else _parse(reading(text), column, rounds))
+                parsed.append(None if not text.strip() else _parse(reading(text), column))
         except (ValueError, ArithmeticError):
             furthest = max(furthest, (len(parsed), texts[len(parsed)]), key=lambda reached: reached[0])
             continue
@@ -52,12 +53,18 @@ def from_local(values: pa.Array, column: Column, rounds: bool = False) -> pa.Arr
         if parsed != chosen:
             example = next(text for text, one, other in zip(texts, chosen, parsed, strict=True) if one != other)
             raise Ambiguous(example, f"it may be {first} or {name}")
+    if column.kind == "decimal":  # only now: the scale must not decide between two readings
+        for index, number in enumerate(chosen):
+            try:
+                chosen[index] = None if number is None else parse_decimal(str(number), scale_of(column), rounds)
+            except ValueError as problem:
+                raise NotConvertible(index, texts[index], str(problem)) from None
     return pa.array(chosen, arrow_type(column)).take(encoded.indices)
 
 
-def _parse(text: str, column: Column, rounds: bool) -> Any:
+def _parse(text: str, column: Column) -> Any:
     if column.kind == "decimal":
-        return parse_decimal(text, scale_of(column), rounds)
+        return Decimal(text)
     if column.kind == "integer":
         return parse_integer(text)
     return parse_date(text) if column.kind == "date" else parse_datetime(text)

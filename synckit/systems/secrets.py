@@ -77,7 +77,9 @@ def scrub(message: object, url: sa.URL | None) -> str:
         for key, value in url.query.items():
             if key.casefold() in _SECRET_KEYS:
                 secrets += [value] if isinstance(value, str) else list(value)
-        spellings = {s for secret in secrets if secret for s in (secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1])}
+        spellings = {
+            s for secret in secrets if secret for s in (secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1])
+        }
         for spelling in sorted(spellings, key=len, reverse=True):
             text = text.replace(spelling, MASK)
     text = re.sub(r"\(Background on this error at: \S+\)", "", text)
@@ -106,5 +108,7 @@ def _from_keyring(entry: str, where: str) -> str:
     except Exception as problem:
         raise SynckitError(f"The key store could not be read for {where}: {type(problem).__name__}.") from None
     if found is None:
-        raise SynckitError(f'The key store has no password for {where} (service "{service}", user "{user}"); store it with: keyring set.')
+        raise SynckitError(
+            f'The key store has no password for {where} (service "{service}", user "{user}"); store it with: keyring set.'
+        )
     return str(found)

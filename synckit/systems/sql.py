@@ -120,7 +120,9 @@ class SqlSystem:
             return layouts[table.name]
 
         with self._rows(url) as rows:
-            yield SqlSnapshot(rows, self.dialect, self.schema, layout, lambda problem: scrub(getattr(problem, "orig", None) or problem, url))
+            yield SqlSnapshot(
+                rows, self.dialect, self.schema, layout, lambda problem: scrub(getattr(problem, "orig", None) or problem, url)
+            )
 
     @contextmanager
     def writer(self) -> Iterator[SqlWriter]:
@@ -187,7 +189,7 @@ class SqlSystem:
     def _adbc_rows(self, module: Any, url: sa.URL, sqlite_uri: str) -> Iterator[Rows]:
         if self.dialect == "sqlite":
             uri = sqlite_uri
-            begin = (f"PRAGMA busy_timeout = {connect.BUSY_SECONDS * 1000}", "BEGIN", "SELECT 1 FROM sqlite_master LIMIT 1")
+            begin: tuple[str, ...] = (f"PRAGMA busy_timeout = {connect.BUSY_SECONDS * 1000}", "BEGIN", "SELECT 1 FROM sqlite_master LIMIT 1")
         else:
             uri = url.set(drivername="postgresql").render_as_string(hide_password=False)
             begin = ("SET TIME ZONE 'UTC'", "SET DateStyle = 'ISO, YMD'", "SET extra_float_digits = 1",
@@ -293,7 +295,9 @@ class SqlSystem:
 
     def _near(self, source: Source, name: str) -> str:
         if self.dialect == "sqlite":
-            question = sa.text("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')").columns(sa.column("name")).subquery()
+            question = (
+                sa.text("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')").columns(sa.column("name")).subquery()
+            )
             names = [row[0] for row in _all(source, sa.select(question.c.name), [pa.string()])]
         else:
             inspector = sa.inspect(cast(sa.Connection, source))

@@ -53,7 +53,9 @@ def with_driver(url: sa.URL, where: str) -> sa.URL:
     try:
         importlib.import_module(module)
     except ImportError:
-        raise SynckitError(f'{_start(where)} needs the driver {module}, which is not installed; run: pip install "synckit[{extra}]".') from None
+        raise SynckitError(
+            f'{_start(where)} needs the driver {module}, which is not installed; run: pip install "synckit[{extra}]".'
+        ) from None
     return url.set(drivername=drivername)
 
 
@@ -209,8 +211,12 @@ def _why(text: str, url: sa.URL, where: str) -> str:
     if "password" in low or "access denied" in low or "(1045," in low or "pg_hba" in low:
         return f'The database of {where} at {place} refused the user "{user}": check user and password in its url. It said: {text}'
     if "does not exist" in low or "unknown database" in low:
-        return f'The server of {where} at {place} has no database or user as in its url ("{url.database}", "{user}"). It said: {text}'
-    return f"The database of {where} at {place} cannot be reached: check host and port in its url, and that it runs. It said: {text}"
+        return (
+            f'The server of {where} at {place} has no database or user as in its url ("{url.database}", "{user}"). It said: {text}'
+        )
+    return (
+        f"The database of {where} at {place} cannot be reached: check host and port in its url, and that it runs. It said: {text}"
+    )
 
 
 def port(url: sa.URL) -> int:

@@ -39,13 +39,13 @@ class AdbcRows:
     def __init__(self, connection: Any, dialect: str) -> None:
         self._connection = connection
         self._sqlite = dialect == "sqlite"
-        self._dialect = sqlite.dialect() if self._sqlite else PGDialect(paramstyle="numeric_dollar")
+        self._dialect: Any = sqlite.dialect() if self._sqlite else PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
     def run(self, statement: sa.Select[Any], arrives: Sequence[pa.DataType]) -> Iterator[list[pa.Array]]:
         whole: Any = statement
         if self._sqlite:  # the driver takes its types from what it sees first: a row of the right types, dropped below
             literal = {pa.int64(): "0", pa.float64(): "0.0"}
-            head = sa.select(*(sa.literal_column(literal.get(t, "''")).label(f"c{i}") for i, t in enumerate(arrives)))
+            head: sa.Select[Any] = sa.select(*(sa.literal_column(literal.get(t, "''")).label(f"c{i}") for i, t in enumerate(arrives)))
             whole = sa.union_all(head, statement)
         compiled = whole.compile(dialect=self._dialect)
         values = [compiled.params[name] for name in compiled.positiontup or ()]
@@ -74,7 +74,9 @@ class CursorRows:
         self._connection = connection
 
     def run(self, statement: sa.Select[Any], arrives: Sequence[pa.DataType]) -> Iterator[list[pa.Array]]:
-        with self._connection.execute(statement, execution_options={"stream_results": True, "max_row_buffer": BATCH_ROWS}) as result:
+        with self._connection.execute(
+            statement, execution_options={"stream_results": True, "max_row_buffer": BATCH_ROWS}
+        ) as result:
             for part in result.partitions(BATCH_ROWS):
                 yield [_array(list(values), expected) for values, expected in zip(zip(*part, strict=True), arrives, strict=True)]
 
@@ -103,7 +105,9 @@ class SqlSnapshot:
 
     consistent = True
 
-    def __init__(self, rows: Rows, dialect: str, schema: Schema, layout: Callable[[Table], Layout], explain: Callable[[object], str]) -> None:
+    def __init__(
+        self, rows: Rows, dialect: str, schema: Schema, layout: Callable[[Table], Layout], explain: Callable[[object], str]
+    ) -> None:
         self.taken_at = now()
         self._rows = rows
         self._dialect = dialect
@@ -149,7 +153,9 @@ class SqlSnapshot:
             part = []
             for key in keys[start : start + KEYS_AT_ONCE]:
                 with suppress(ValueError, ArithmeticError):  # a key that is not of the kind names no row
-                    part.append(bound(self._dialect, stored, to_stored(key, column, stored, self._schema, self._dialect, shape_of(None))))
+                    part.append(
+                        bound(self._dialect, stored, to_stored(key, column, stored, self._schema, self._dialect, shape_of(None)))
+                    )
             if part:
                 yield sa.column(stored.name).in_(part)
 
@@ -162,7 +168,7 @@ class SqlSnapshot:
         except (SynckitError, GeneratorExit):
             raise
         except NotConvertible as problem:
-            raise self._odd(plan, None, problem.value, None, "") from None
+            raise self._diagnose(plan) or self._odd(plan, None, problem.value, None, "") from None
         except Exception as problem:
             raise self._diagnose(plan) or self._failed(plan.table, problem) from None
 
@@ -195,7 +201,7 @@ class SqlSnapshot:
         for name, (index, column) in plan.outputs.items():
             if index is None:
                 continue
-            here = sa.column(plan.names[index])
+            here: Any = sa.column(plan.names[index])
             arrives = plan.asks[index].arrives
             fits = {pa.int64(): ("integer", "null"), pa.float64(): ("real", "integer", "null")}
             kind = sa.func.typeof(here)
@@ -297,7 +303,9 @@ class _Plan:
                 return True
             return False
         if native and column.kind not in ("text", "code"):
-            values = [self._native(column, stored, value) for value in (condition.value if condition.op == "in" else [condition.value])]
+            values = [
+                self._native(column, stored, value) for value in (condition.value if condition.op == "in" else [condition.value])
+            ]
             self.conditions.append(here.in_(values) if condition.op == "in" else here.op(condition.op)(values[0]))
             return True
         if self.dialect == "sqlite" and column.kind == "datetime" and condition.op in ("=", "<", "<=", ">", ">="):

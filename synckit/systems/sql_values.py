@@ -19,13 +19,18 @@ Affinity = Literal["INTEGER", "TEXT", "BLOB", "REAL", "NUMERIC"]
 _SHAPE = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d:\d\d(?:\.(\d+))?(Z|\+00:00|\+00)?")
 
 
+_PLAIN_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
 @dataclass(frozen=True)
 class Physical:
     """A column as the database has it. `nature`: what kind of value it stores, whatever the database calls the type."""
 
     name: str
     declared: str
-    nature: Literal["text", "integer", "decimal", "float", "boolean", "date", "datetime", "datetime tz", "time", "uuid", "binary", "any"]
+    nature: Literal[
+        "text", "integer", "decimal", "float", "boolean", "date", "datetime", "datetime tz", "time", "uuid", "binary", "any"
+    ]
     type: Any = None
     drawn: bool = False
 
@@ -116,7 +121,9 @@ def _sqlite_text(here: sa.ColumnElement[Any], stored: Physical) -> sa.ColumnElem
     if stored.nature == "integer":
         return sa.case((is_blob, overflow), else_=sa.cast(here, sa.Text))
     is_real = sa.func.typeof(here) == sa.literal_column("'real'")
-    return sa.case((is_blob, overflow), (is_real, sa.func.printf(sa.literal_column("'%!.15g'"), here)), else_=sa.cast(here, sa.Text))
+    return sa.case(
+        (is_blob, overflow), (is_real, sa.func.printf(sa.literal_column("'%!.15g'"), here)), else_=sa.cast(here, sa.Text)
+    )
 
 
 def spelled(guid: str, schema: Schema) -> str:
@@ -146,11 +153,11 @@ def to_stored(value: Any, column: Column, stored: Physical, schema: Schema, dial
         return None
     kind = column.kind
     if kind in ("text", "code"):
-        return _as_nature(str(value), stored)
+        return value if type(value) is str else str(value)
     if isinstance(value, str) and value == "":
         return "" if stored.nature in ("text", "any") else None
     if kind == "guid":
-        guid = parse_guid(str(value))
+        guid = value if _PLAIN_GUID.fullmatch(str(value)) else parse_guid(str(value))
         return guid if stored.nature == "uuid" else spelled(guid, schema)
     if kind in ("integer", "option"):
         return _as_nature(int(value), stored)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
@@ -32,10 +33,24 @@ class _Target:
     key_stored: Physical
     shapes: dict[str, tuple[str, int, str]]
     clock: sa.ColumnElement[Any] | None
+    places: dict[str, tuple[str, Callable[[Any], Any]]] = field(default_factory=dict)  # field -> stored column, how to store
+    prepared: dict[Any, _Prepared] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class _Row:
+class _Prepared:
+    """A statement compiled once: its text, the order of its parameters (None: by name), and those that are always the same."""
+
+    sql: str
+    order: tuple[str, ...] | None
+    constants: dict[str, Any]
+
+    def bind(self, parameters: dict[str, Any]) -> Any:
+        known = {**self.constants, **parameters} if self.constants else parameters
+        return known if self.order is None else tuple([known[name] for name in self.order])
+
+
+class _Row(NamedTuple):
     """One Write, translated: position in the caller's list, its parameters, and what it may be sent together with."""
 
     position: int
@@ -135,34 +150,42 @@ class SqlWriter:
             return sa.func.date_format(sa.func.utc_timestamp(sa.literal_column("6")), pattern)
         return sa.func.utc_timestamp(sa.literal_column("6"))
 
-    def _store(self, target: _Target, name: str, value: Any) -> Any:
-        column = target.table.column(name)
-        stored = physical_of(target.layout, target.table, column)
-        shape = target.shapes.get(column.column, ("T", 3, "Z"))
-        return to_stored(value, column, stored, self._system.schema, self._dialect, shape)
+    def _place(self, target: _Target, name: str) -> tuple[str, Callable[[Any], Any]]:
+        known = target.places.get(name)
+        if known is None:
+            column = target.table.column(name)
+            stored = physical_of(target.layout, target.table, column)
+            shape = target.shapes.get(stored.name, shape_of(None))
+            store = partial(to_stored, column=column, stored=stored, schema=self._system.schema, dialect=self._dialect, shape=shape)
+            known = target.places[name] = (stored.name, store)
+        return known
 
     def _translate(self, target: _Target, position: int, write: Write) -> _Row:
         parameters: dict[str, Any] = {}
-        names = []
+        names_at = []
+        inserting = write.op == "insert"
         version = target.layout.version if target.clock is not None else None
-        for number, (name, value) in enumerate(write.values.items()):
-            stored = physical_of(target.layout, target.table, target.table.column(name)).name
-            if stored == version or (write.op == "insert" and write.key is not None and stored == target.key_stored.name):
+        own_key = target.key_stored.name if inserting and write.key is not None else None
+        for name, value in write.values.items():
+            stored, store = target.places.get(name) or self._place(target, name)
+            if stored in (version, own_key):
                 continue
-            names.append(stored)
-            parameters[f"v{number}"] = self._store(target, name, value)
-        names_at = tuple((stored, parameter) for stored, parameter in zip(names, parameters, strict=True))
+            parameter = f"v{len(names_at)}"
+            names_at.append(stored)
+            parameters[parameter] = store(value)
         if write.key is not None:
-            parameters["key"] = self._store(target, target.key.name, write.key)
-        if write.op != "insert" and write.token is not None:
-            parameters["token"] = write.token
-        expected = []
-        for number, (name, value) in enumerate((write.expect or {}).items() if write.op != "insert" else ()):
-            stored_column = physical_of(target.layout, target.table, target.table.column(name))
-            expected.append((stored_column.name, f"e{number}", value is None))
-            if value is not None:
-                parameters[f"e{number}"] = self._store(target, name, value)
-        together = (write.op, write.key is None, names_at, write.token is not None, tuple(expected))
+            parameters["key"] = self._place(target, target.key.name)[1](write.key)
+        expected: list[tuple[str, str, bool]] = []
+        if not inserting:
+            if write.token is not None:
+                parameters["token"] = write.token
+            for name, value in (write.expect or {}).items():
+                stored, store = self._place(target, name)
+                parameter = f"e{len(expected)}"
+                expected.append((stored, parameter, value is None))
+                if value is not None:
+                    parameters[parameter] = store(value)
+        together = (write.op, write.key is None, tuple(names_at), write.token is not None, tuple(expected))
         return _Row(position, write, together, parameters)
 
     # --- sending -----------------------------------------------------------------------------------------------------------------
@@ -172,11 +195,11 @@ class SqlWriter:
         pending = [rows]
         while pending:
             part = pending.pop()
-            statement = self._statement(target, part[0])
+            prepared = self._prepare(target, part[0])
             savepoint = self._connection.begin_nested()
             error, hit = "", len(part)
             try:
-                result = self._connection.execute(statement, [row.parameters for row in part])
+                result = self._connection.exec_driver_sql(prepared.sql, [prepared.bind(row.parameters) for row in part])
                 if part[0].write.op != "insert":
                     hit = result.rowcount
             except (SQLAlchemyError, OverflowError, UnicodeError) as problem:
@@ -197,12 +220,27 @@ class SqlWriter:
             elif hit == 0:
                 outcomes[part[0].position] = Outcome("stale", part[0].write.key)
             else:
-                outcomes[part[0].position] = Outcome("failed", part[0].write.key, error=f"{hit} rows have this key; nothing was written.")
+                outcomes[part[0].position] = Outcome(
+                    "failed", part[0].write.key, error=f"{hit} rows have this key; nothing was written."
+                )
+
+    def _prepare(self, target: _Target, row: _Row) -> _Prepared:
+        known = target.prepared.get(row.together)
+        if known is None:
+            known = target.prepared[row.together] = self._compile(self._statement(target, row))
+        return known
+
+    def _compile(self, statement: Any) -> _Prepared:
+        """The text as the driver takes it: with thousands of rows, SQLAlchemy's own way from row to driver costs more than the rows."""
+        compiled = statement.compile(dialect=self._connection.dialect)
+        order = tuple(compiled.positiontup) if compiled.positiontup is not None else None
+        constants = {name: value for name, value in compiled.params.items() if value is not None}
+        return _Prepared(str(compiled), order, constants)
 
     def _statement(self, target: _Target, row: _Row) -> Any:
         op, _, names_at, has_token, expected = row.together
         columns = target.source.c
-        values: dict[str, Any] = {name: sa.bindparam(parameter) for name, parameter in names_at}
+        values: dict[str, Any] = {name: sa.bindparam(f"v{number}") for number, name in enumerate(names_at)}
         if op != "delete" and target.clock is not None and target.layout.version is not None:
             values[target.layout.version] = target.clock
         if op == "insert":
@@ -264,7 +302,7 @@ class SqlWriter:
     def _words(self, problem: Exception) -> str:
         """The database's own words on one line, without secrets."""
         original = getattr(problem, "orig", None) or problem
-        arguments = getattr(original, "args", ())
+        arguments: tuple[Any, ...] = getattr(original, "args", ())
         if self._dialect == "mariadb" and len(arguments) > 1:
             original = arguments[1]
         return scrub(original, self._url) or type(problem).__name__
@@ -274,38 +312,49 @@ class SqlWriter:
     def _with_tokens(self, target: _Target, outcomes: list[Outcome], writes: Sequence[Write]) -> list[Outcome]:
         if target.layout.version is None:
             return outcomes
-        alive = [
-            outcome.key for outcome, write in zip(outcomes, writes, strict=True) if outcome.state == "done" and write.op != "delete"
-        ]
-        tokens = self._tokens(target, [key for key in alive if key is not None])
+        done = [o.key is not None and o.state == "done" and w.op != "delete" for o, w in zip(outcomes, writes, strict=True)]
+        tokens = self._tokens(target, [o.key for o, alive in zip(outcomes, done, strict=True) if alive and o.key is not None])
         return [
-            replace(outcome, token=tokens.get(outcome.key)) if outcome.state == "done" and outcome.key is not None else outcome
-            for outcome in outcomes
+            Outcome("done", o.key, tokens.get(o.key)) if alive and o.key is not None else o
+            for o, alive in zip(outcomes, done, strict=True)
         ]
 
     def _tokens(self, target: _Target, keys: Iterable[str]) -> dict[str, str | None]:
         known: dict[str, str | None] = {}
-        key = sa.column(target.key_stored.name)
-        token = sa.null() if target.layout.version is None else self._token(target)
-        ask = asked(self._dialect, target.key, target.key_stored)
+        store = self._place(target, target.key.name)[1]
+        guid = target.key.kind == "guid"
         wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), KEYS_AT_ONCE):
-            part, spelling = [], {}
+            part, spelling = {}, {}
             for given in wanted[start : start + KEYS_AT_ONCE]:
                 try:
-                    stored = self._store(target, target.key.name, given)
+                    part[f"k{len(part)}"] = store(given)
                 except (ValueError, ArithmeticError):
                     continue  # not of the key's kind: names no row
-                spelling[given.lower() if target.key.kind == "guid" else given] = given
-                part.append(bound(self._dialect, target.key_stored, stored))
+                spelling[given.lower() if guid else given] = given
             if not part:
                 continue
-            question = sa.select(ask.expression.label("c0"), token.label("c1")).select_from(target.source).where(key.in_(part))
-            rows = self._connection.execute(question).all()
-            found = to_canonical(_array([row[0] for row in rows], ask.arrives), target.key)
+            prepared = self._prepared_tokens(target, len(part))
+            rows = self._connection.exec_driver_sql(prepared.sql, prepared.bind(part)).all()
+            found = to_canonical(_array([row[0] for row in rows], asked(self._dialect, target.key, target.key_stored).arrives), target.key)
             for canonical, row in zip(found.to_pylist(), rows, strict=True):
                 known[spelling.get(str(canonical), str(canonical))] = None if row[1] is None else str(row[1])
         return known
+
+    def _prepared_tokens(self, target: _Target, count: int) -> _Prepared:
+        """SELECT key, token of `count` rows by key."""
+        if count not in target.prepared:
+            key: Any = sa.column(target.key_stored.name)
+            here = asked(self._dialect, target.key, target.key_stored).expression
+            token = sa.null() if target.layout.version is None else self._token(target)
+            values = []
+            for number in range(count):
+                like: Any = bound(self._dialect, target.key_stored, 0 if target.key_stored.nature == "integer" else "")
+                parameter: Any = sa.bindparam(f"k{number}", type_=like.type if isinstance(like, sa.BindParameter) else sa.Text())
+                values.append(sa.cast(parameter, like.type) if isinstance(like, sa.Cast) else parameter)
+            question: sa.Select[Any] = sa.select(here.label("c0"), token.label("c1")).select_from(target.source).where(key.in_(values))
+            target.prepared[count] = self._compile(question)
+        return target.prepared[count]
 
     def _canonical_key(self, target: _Target, keys: list[str]) -> list[str]:
         import pyarrow as pa

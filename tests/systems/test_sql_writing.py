@@ -66,7 +66,9 @@ def test_update_and_delete_hold_only_while_the_version_is_the_one_seen(shop, row
 
 def test_a_coarse_version_is_guarded_by_the_values_seen(shop):
     with shop.system.writer() as writer:
-        writer.write(CUSTOMER, "SystemId", [Write("insert", key(1), {**VALUES, "SystemModifiedAt": datetime(2026, 1, 1, 2, 3, 4, 500000)})])
+        writer.write(
+            CUSTOMER, "SystemId", [Write("insert", key(1), {**VALUES, "SystemModifiedAt": datetime(2026, 1, 1, 2, 3, 4, 500000)})]
+        )
         writer.write(CUSTOMER, "SystemId", [Write("insert", key(2), {"Name": "x"})])
     seen = {**VALUES, "SystemModifiedAt": datetime(2026, 1, 1, 2, 3, 4, 500000)}
     with shop.system.writer() as writer:
@@ -99,9 +101,9 @@ def test_stale_rows_among_many_are_found_in_order(shop):
         outcomes = writer.write(CUSTOMER, "SystemId", [Write("update", key(n), {"Name": "b"}) for n in range(50)])
     assert [n for n, o in enumerate(outcomes) if o.state == "stale"] == [7, 27, 47]
     assert [o.key for o in outcomes] == [key(n) for n in range(50)]
-    assert shop.sql("SELECT count(*) FROM CUSTOMER WHERE \"name of it\" = 'b'".replace('"', "`" if shop.dialect == "mariadb" else '"')) == [
-        (47,)
-    ]
+    assert shop.sql(
+        "SELECT count(*) FROM CUSTOMER WHERE \"name of it\" = 'b'".replace('"', "`" if shop.dialect == "mariadb" else '"')
+    ) == [(47,)]
 
 
 def test_a_key_that_the_database_draws_comes_back(shop, rows_of):
@@ -110,7 +112,10 @@ def test_a_key_that_the_database_draws_comes_back(shop, rows_of):
     with shop.system.writer() as writer:
         outcomes = writer.write(ENTRY, "Entry No.", [Write("insert", None, {"Text": t}) for t in ("a", None, "c")])
     assert [o.state for o in outcomes] == ["done", "failed", "done"]
-    assert {row["Entry No."]: row["Text"] for row in rows_of(shop.system, ENTRY)} == {int(outcomes[0].key): "a", int(outcomes[2].key): "c"}
+    assert {row["Entry No."]: row["Text"] for row in rows_of(shop.system, ENTRY)} == {
+        int(outcomes[0].key): "a",
+        int(outcomes[2].key): "c",
+    }
 
 
 def test_an_exception_takes_everything_back(shop):
