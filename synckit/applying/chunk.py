@@ -314,19 +314,28 @@ class Chunk:
         newer = row["coupled"] and coupling[f"{self.side}_stamp"] != row[f"{self.side}_token"]
         if self.in_pass == "to":
             return bool(newer and "from" in passes)
-        carried = (self.mapping, "local", row["local_key"]) in self.applier.tokens or (self.mapping, "integration", row["integration_key"]) in self.applier.tokens
+        carried = (self.mapping, "local", row["local_key"]) in self.applier.tokens or (
+            self.mapping,
+            "integration",
+            row["integration_key"],
+        ) in self.applier.tokens
         return bool(newer and "to" in passes and not carried and row["code"] == "changed_both")
 
     def _stamp_second(self, tx: Any, done: list[tuple[Sending, Outcome]]) -> None:
         """A second step writes a row of some mapping once more: its stamp follows, so that our own write is no news."""
         keys = {s.key: o.token for s, o in done if s.key}
         for mapping in self.applier.ws.description.mappings:
-            if getattr(mapping, self.side).table.casefold() not in (self.table.name.casefold(), self.table.caption.casefold()) or mapping.kind == "option":
+            if (
+                getattr(mapping, self.side).table.casefold() not in (self.table.name.casefold(), self.table.caption.casefold())
+                or mapping.kind == "option"
+            ):
                 continue
             stamps = []
             for key, coupling in tx.couplings_of(mapping.name, self.side, list(keys)).items():
                 known = [s.write.token for s, _ in done if s.key == key]
-                if coupling[f"{self.side}_stamp"] in known or (self.applier.plan.base.mappings.get(mapping.name) and (mapping.name, self.side, key) in self.applier.tokens):
+                if coupling[f"{self.side}_stamp"] in known or (
+                    self.applier.plan.base.mappings.get(mapping.name) and (mapping.name, self.side, key) in self.applier.tokens
+                ):
                     stamps.append({"id": coupling["id"], f"{self.side}_stamp": keys[key]})
                     self.applier.tokens[mapping.name, self.side, key] = keys[key]
             tx.stamp(stamps)

@@ -41,7 +41,9 @@ class Meter:
         seconds = max(time.monotonic() - self.started, 1e-9)
         speed = self.done / seconds
         if self.tell is not None:
-            self.tell(Progress(mapping, in_pass, self.done, self.total, speed, (self.total - self.done) / speed if self.done else None))
+            self.tell(
+                Progress(mapping, in_pass, self.done, self.total, speed, (self.total - self.done) / speed if self.done else None)
+            )
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,11 @@ class Run:
     def sentence(self) -> str:
         """The run in one sentence; every number is in `jobs`."""
         total = {name: int(self.jobs[name].sum()) for name in COUNTERS}
-        parts = [f"{total[n]:,} {n}" for n in ("inserted", "modified", "unchanged", "skipped", "failed") if total[n] or n in ("inserted", "modified")]
+        parts = [
+            f"{total[n]:,} {n}"
+            for n in ("inserted", "modified", "unchanged", "skipped", "failed")
+            if total[n] or n in ("inserted", "modified")
+        ]
         head = {"finished": "finished", "cancelled": "was cancelled", "failed": "could not go on"}.get(self.status, self.status)
         text = f"Run {self.id} {head}: {', '.join(parts)}. {self.written:,} of {self.planned:,} planned writes were made."
         different = len(self.differences)
@@ -86,9 +92,14 @@ class Run:
         for job in self.jobs.to_dict("records"):
             cells = [f"{n} {job[n]:,}" + ("" if job[n] == job[f"planned_{n}"] else f" (planned {job[f'planned_{n}']:,})")
                      for n in COUNTERS if job[n] or job[f"planned_{n}"]]  # fmt: skip
-            lines.append(f"  {job['mapping']:<16} {job['direction']:<17} {', '.join(cells) or 'nothing to do'}" + (f"  {job['message']}" if job["message"] else ""))
+            lines.append(
+                f"  {job['mapping']:<16} {job['direction']:<17} {', '.join(cells) or 'nothing to do'}"
+                + (f"  {job['message']}" if job["message"] else "")
+            )
         for row in self.differences.head(20).to_dict("records"):
-            lines.append(f"  ! {row['mapping']} {row['local_key'] or row['integration_key']}: planned {row['planned']}, became {row['actual']}. {row['reason']}")
+            lines.append(
+                f"  ! {row['mapping']} {row['local_key'] or row['integration_key']}: planned {row['planned']}, became {row['actual']}. {row['reason']}"
+            )
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -100,8 +111,19 @@ class Run:
         return f"<Run {self.sentence()}>"
 
 
-def run_of(ws: Workspace, run_id: int, status: str, differences: list[dict[str, object]], closing: dict[str, str], written: int, planned: int, message: str) -> Run:
+def run_of(
+    ws: Workspace,
+    run_id: int,
+    status: str,
+    differences: list[dict[str, object]],
+    closing: dict[str, str],
+    written: int,
+    planned: int,
+    message: str,
+) -> Run:
     """The Run as the ledger remembers it."""
     jobs = ws.jobs(run=run_id).iloc[::-1].reset_index(drop=True)
     columns = ["mapping", "pass", "record", "local_key", "integration_key", "planned", "actual", "reason"]
-    return Run(run_id, status, jobs, pd.DataFrame(differences, columns=columns), ws.errors(run=run_id), closing, written, planned, message)
+    return Run(
+        run_id, status, jobs, pd.DataFrame(differences, columns=columns), ws.errors(run=run_id), closing, written, planned, message
+    )

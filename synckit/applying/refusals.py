@@ -34,7 +34,9 @@ def refuse(ws: Workspace, plan: Plan, accept: Sequence[str]) -> None:
             raise SynckitError(f"The plan holds mapping {name}, which the workspace no longer has. Plan again.")
         bound = bind(ws.description.mapping(name), ws.description, {s: ws.systems[s].schema for s in SIDES})
         if fingerprint(bound) != plan.base.mappings[name].fingerprint:
-            raise SynckitError(f"Mapping {name} has been changed since the plan was made and would now give other values. Plan again.")
+            raise SynckitError(
+                f"Mapping {name} has been changed since the plan was made and would now give other values. Plan again."
+            )
     for side in _written_sides(plan):
         if ws.systems[side].read_only:
             raise SynckitError(f"{ws.systems[side].title} cannot be written: {ws.systems[side].read_only}")

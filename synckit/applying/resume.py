@@ -30,7 +30,9 @@ UNFINISHED = ("running", "interrupted")
 PASS_OF = {direction: in_pass for in_pass, direction in PASS_DIRECTION.items()}
 
 
-def resume_run(ws: Workspace, progress: Callable[[Progress], None] | None = None, should_stop: Callable[[], bool] | None = None) -> Run | None:
+def resume_run(
+    ws: Workspace, progress: Callable[[Progress], None] | None = None, should_stop: Callable[[], bool] | None = None
+) -> Run | None:
     """Bring the interrupted run to a truthful end and return it; None where no run is unfinished.
 
     An insert whose key exists was made; an update whose row holds the new values was made, one whose row still has the version seen
@@ -46,11 +48,15 @@ def resume_run(ws: Workspace, progress: Callable[[Progress], None] | None = None
         if content is None:
             with ws.ledger.transaction(epoch=epoch) as tx:
                 tx.finish_run(run["id"], "failed", "Its plan was not kept, so nothing could be resumed.")
-            raise SynckitError(f"Run {run['id']} was cut off before its plan was kept; nothing had been written. Apply the plan again.")
+            raise SynckitError(
+                f"Run {run['id']} was cut off before its plan was kept; nothing had been written. Apply the plan again."
+            )
         plan = read_plan(content, f"run {run['id']}")
         for side, planned in plan.base.sides.items():
             if ws.systems[side].identity() != planned.identity:
-                raise SynckitError(f"Run {run['id']} wrote to {planned.title} at {planned.address}; the workspace now names another {side} system.")
+                raise SynckitError(
+                    f"Run {run['id']} wrote to {planned.title} at {planned.address}; the workspace now names another {side} system."
+                )
         with ws.ledger.transaction(epoch=epoch) as tx:
             tx.resume_run(run["id"], os.getpid(), socket.gethostname(), epoch)
         applier = Applier(ws, plan, run["id"], epoch, progress, should_stop)
@@ -92,9 +98,18 @@ def _settle(applier: Applier) -> None:
         table = chunk.system.schema.table(entry["table_name"]) if chunk.system.schema.find(entry["table_name"]) else chunk.table
         chunk.table, chunk.uid = table, _key_column(chunk, table)
         values = {n: _typed(v, table.column(n), chunk.system) for n, v in json.loads(entry["after"] or "{}").items()}
-        before = {n: _typed(v, table.column(n), chunk.system) for n, v in json.loads(entry["before"] or "{}").items() if table.find(n)}
+        before = {
+            n: _typed(v, table.column(n), chunk.system) for n, v in json.loads(entry["before"] or "{}").items() if table.find(n)
+        }
         key = entry[f"{entry['side']}_key"]
-        sending = Sending(chunk.lines[0], Write(entry["op"], key, values, entry["token_before"]), before, entry["source_key"] or "", key, entry["id"])
+        sending = Sending(
+            chunk.lines[0],
+            Write(entry["op"], key, values, entry["token_before"]),
+            before,
+            entry["source_key"] or "",
+            key,
+            entry["id"],
+        )
         chunk.book([sending], [_outcome(chunk, sending, entry)])
 
 
@@ -171,7 +186,7 @@ def _text(value: Any, column: Column) -> str:
     from synckit.planning.stage import arrow_type
 
     text = as_text(pa.array([value], arrow_type(column)), column)[0].as_py() if value is not None else ""
-    return "" if column.kind in ("integer", "option", "decimal") and text in ("0", "") or text == "false" else text
+    return "" if (column.kind in ("integer", "option", "decimal") and text in ("0", "")) or text == "false" else text
 
 
 def _typed(value: Any, column: Column, system: System) -> Any:

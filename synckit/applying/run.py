@@ -185,7 +185,9 @@ class Applier:
 
     def _rows(self, name: str, in_pass: str, step: int) -> list[dict[str, Any]]:
         r = self.rows
-        mine = pc.and_(pc.and_(pc.equal(r.column("mapping"), name), pc.equal(r.column("pass"), in_pass)), pc.equal(r.column("step"), step))
+        mine = pc.and_(
+            pc.and_(pc.equal(r.column("mapping"), name), pc.equal(r.column("pass"), in_pass)), pc.equal(r.column("step"), step)
+        )
         return r.filter(mine).to_pylist()
 
     def _book_predicted(self, tx: Any, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
@@ -197,7 +199,9 @@ class Applier:
         for error in self.plan.base.errors.to_pylist():
             if error["mapping"] == name and error["pass"] == in_pass:
                 errors.setdefault(error["record"], []).append(error)
-        coupled = tx.couplings_of(name, source, [r[f"{source}_key"] for r in (*failing, *left_out) if r["coupled"] and r[f"{source}_key"]])
+        coupled = tx.couplings_of(
+            name, source, [r[f"{source}_key"] for r in (*failing, *left_out) if r["coupled"] and r[f"{source}_key"]]
+        )
         booked, marked, due = [], [], []
         for row in failing:
             common = {"job_id": self.jobs[name, in_pass], "run_id": self.run_id, "mapping": name, "local_key": row["local_key"],
@@ -209,14 +213,18 @@ class Applier:
             if coupling is not None:
                 marked.append({"id": coupling["id"], "code": row["code"], "message": row["reason"]})
             if row[f"{source}_key"]:
-                due.append({"mapping": name, "side": source, "key": row[f"{source}_key"], "reason": row["reason"], "run_id": self.run_id})
+                due.append(
+                    {"mapping": name, "side": source, "key": row[f"{source}_key"], "reason": row["reason"], "run_id": self.run_id}
+                )
         tx.book_errors(booked)
         tx.mark_results(marked, in_pass, self.jobs[name, in_pass])
         tx.set_due(due)
         reason = f"left out of run {self.run_id} by {self.ws.operator}"
         tx.hold_couplings([coupled[r[f"{source}_key"]]["id"] for r in left_out if r[f"{source}_key"] in coupled], reason)
         lone = [r for r in left_out if r[f"{source}_key"] not in coupled]
-        tx.set_held([{"mapping": name, "side": source, "key": r[f"{source}_key"], "reason": reason, "run_id": self.run_id} for r in lone])
+        tx.set_held(
+            [{"mapping": name, "side": source, "key": r[f"{source}_key"], "reason": reason, "run_id": self.run_id} for r in lone]
+        )
 
     def _stamp_equal(self, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
         """Rows found equal are in step: both stamps become the versions seen (S-057); what another pass still carries stays open."""

@@ -36,7 +36,9 @@ def blank_of(column: Column, schema: Schema) -> Any:
     """How the system writes a blank: Business Central never stores NULL, Dataverse always does."""
     if schema.blank == "null":
         return None
-    return {"text": "", "code": "", "guid": None, "integer": 0, "option": 0, "decimal": Decimal(0), "boolean": False}.get(column.kind)
+    return {"text": "", "code": "", "guid": None, "integer": 0, "option": 0, "decimal": Decimal(0), "boolean": False}.get(
+        column.kind
+    )
 
 
 class NumberSeries:

@@ -60,6 +60,10 @@ class RuleContext(Protocol):
         """The declared lookup table, whole, columns by their names."""
         ...
 
+    def once(self, what: str) -> bool:
+        """True the first time `what` is asked for in a plan: two passes never both do what can be done once only."""
+        ...
+
     def coupled(self, mapping: str) -> pa.Table:
         """Records of another mapping that are coupled or that this plan will couple: local_key, code (the local primary key),
         integration_key, state ("coupled", "planned", "failing"), source_key (of the planned row)."""

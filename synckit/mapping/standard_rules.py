@@ -13,6 +13,7 @@ from synckit.mapping.rules import FollowUp, Rule, RuleColumn, RuleContext, RuleR
 CUSTOMER_LINK, VENDOR_LINK = 1, 2  # Contact Business Relation: Link to Table
 PERSON, ALL_BLOCKED, INACTIVE = 1, 3, 2
 NULL_GUID = "00000000-0000-0000-0000-000000000000"
+BLANK = ("", None, NULL_GUID)
 
 
 # -- CURRENCY ---------------------------------------------------------------------------------------------------------------------
@@ -282,30 +283,54 @@ def _contact_name(ctx: RuleContext) -> RuleResult:
 
 
 def _primary_back_fill(ctx: RuleContext) -> list[FollowUp]:
-    """A new contact becomes the primary contact of its parent where the parent has none."""
-    parents = {
-        r["key"]: r["new"]
+    """A new contact becomes the primary contact of its parent, on both sides at once, where neither side has one."""
+    column = "parentcustomerid" if ctx.in_pass == "to" else "Company No."
+    lines = sorted(
+        (r["key"], r["new"], r["code"])
         for r in ctx.rows.to_pylist()
-        if r["event"] == "create" and r["column"] in ("parentcustomerid", "Company No.")
+        if r["event"] == "create" and r["column"] == column and r["new"]
+    )
+    accounts = {r["accountid"]: r["primarycontactid"] for r in ctx.table("integration", "account").to_pylist()}
+    customers = {r["No."]: r for r in ctx.table("local", "customer").to_pylist()}
+    companies = {
+        r["Contact No."]: r["No."]
+        for r in ctx.table("local", "contact_business_relation").to_pylist()
+        if r["Link to Table"] == CUSTOMER_LINK
     }
-    if ctx.in_pass == "to":
-        side, table, column = "integration", "account", "primarycontactid"
-        present = {r["accountid"]: (r["accountid"], r[column]) for r in ctx.table(side, table).to_pylist()}
-    else:
-        side, table, column = "local", "customer", "Primary Contact No."
-        customers = {r["No."]: r for r in ctx.table(side, table).to_pylist()}
-        relations = ctx.table("local", "contact_business_relation").to_pylist()
-        present = {
-            r["Contact No."]: (customers[r["No."]]["SystemId"], customers[r["No."]][column])
-            for r in relations
-            if r["Link to Table"] == CUSTOMER_LINK and r["No."] in customers
-        }
-    found, taken = [], set()
-    for key in sorted(parents):
-        row, current = present.get(parents[key] or "", (None, None))
-        if row is not None and current in ("", None, NULL_GUID) and row not in taken:
-            taken.add(row)
-            found.append(FollowUp(key, side, "CUSTOMER", table, row, column, None, None, new_is_this=True))
+    known = ctx.coupled("CUSTOMER").to_pylist()
+    customer_of = {k["integration_key"]: k["code"] for k in known if k["state"] == "coupled"}
+    account_of = {k["code"]: k["integration_key"] for k in known if k["state"] == "coupled"}
+    found = []
+    for key, parent, code in lines:
+        number = customer_of.get(parent) if ctx.in_pass == "to" else companies.get(parent)
+        account = parent if ctx.in_pass == "to" else account_of.get(number)
+        customer = customers.get(number or "")
+        if (
+            customer is None
+            or account not in accounts
+            or accounts[account] not in BLANK
+            or customer["Primary Contact No."] not in BLANK
+        ):
+            continue
+        if not ctx.once(f"primary contact of {account}"):
+            continue
+        both = ctx.in_pass == "from"
+        found.append(
+            FollowUp(key, "integration", "CUSTOMER", "account", account, "primarycontactid", None, key if both else None, not both)
+        )
+        found.append(
+            FollowUp(
+                key,
+                "local",
+                "CUSTOMER",
+                "customer",
+                customer["SystemId"],
+                "Primary Contact No.",
+                None,
+                None if both else code,
+                both,
+            )
+        )
     return found
 
 
@@ -320,7 +345,8 @@ register(Rule("contact.parent_to_local", "Company No. and Company Name are those
               reads_integration=("parentcustomerid",), tables=(("local", "contact_business_relation"), ("local", "contact")),
               couplings=("CUSTOMER", "VENDOR"), passes=("from",), function=_parent_to_local))  # fmt: skip
 register(Rule("contact.primary_back_fill", "A new contact becomes the primary contact of a parent that has none.",
-              tables=(("integration", "account"), ("local", "customer"), ("local", "contact_business_relation")), follow_up=_primary_back_fill))  # fmt: skip
+              tables=(("integration", "account"), ("local", "customer"), ("local", "contact_business_relation")), couplings=("CUSTOMER",),
+              follow_up=_primary_back_fill))  # fmt: skip
 register(Rule("contact.name", "The name is first name, middle name and surname.",
               columns_from=(RuleColumn("Name", "never"),), reads_integration=("firstname", "middlename", "lastname"), passes=("from",),
               function=_contact_name))  # fmt: skip

@@ -265,8 +265,10 @@ def _field_plan(
     code = destination.kind == "code"
     value = from_side.add(source, destination, rule, cut, code and source.kind != "code")
     against = old
-    if textual and not rule and _longer(destination.length, source_length):
-        against = to_side.add(destination, destination, cut=source_length)
+    if textual and not rule and (_longer(destination.length, source_length) or (source.kind == "code" and not code)):
+        # cutting and folding never flow back: what a code field could not hold of the other side's text is no difference
+        shorter = source_length if _longer(destination.length, source_length) else None
+        against = to_side.add(destination, destination, cut=shorter, code=source.kind == "code" and not code)
     origin = f"transformation {rule}" if rule else "field"
     return FieldPlan(name, source, destination, value, value, against, old, origin=origin, **common)
 

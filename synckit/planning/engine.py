@@ -50,6 +50,7 @@ class Planning:
     bound: dict[str, BoundMapping]
     progress: Progress
     known: dict[str, pa.Table] = field(default_factory=dict)  # per mapping: what references to it resolve to
+    done: set[str] = field(default_factory=set)  # what follow-ups of rules do once only
 
     @property
     def today(self) -> date:

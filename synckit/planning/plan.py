@@ -314,7 +314,16 @@ class Plan:
 
     def include(self, mapping: str | None = None, **which: Any) -> Plan:
         """A new plan in which an exclusion is taken back (same ways to name the records as `exclude`)."""
-        which = {"local": None, "integration": None, "disposition": None, "warning": None, "records": None, "note": "", "by": "", **which}
+        which = {
+            "local": None,
+            "integration": None,
+            "disposition": None,
+            "warning": None,
+            "records": None,
+            "note": "",
+            "by": "",
+            **which,
+        }
         return self._decide("include", mapping, **which)
 
     def _decide(

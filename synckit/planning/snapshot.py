@@ -61,6 +61,13 @@ class Context:
     mapping: str
     tables: Callable[[str, str], pa.Table]
     known: Callable[[str], pa.Table]
+    done: set[str]
+
+    def once(self, what: str) -> bool:
+        if what in self.done:
+            return False
+        self.done.add(what)
+        return True
 
     def table(self, side: str, name: str) -> pa.Table:
         return self.tables(side, name)
@@ -126,7 +133,7 @@ class SideReader:
             columns[column.name] = canonical(batch.column(column.name), column)
         columns["key"] = batch.column(self.side.uid.name)
         rows = pa.RecordBatch.from_pydict(columns)
-        return rule.function(Context(rows, in_pass, self.today, self.workspace, self.bound.name, self.table, self.coupled))
+        return rule.function(Context(rows, in_pass, self.today, self.workspace, self.bound.name, self.table, self.coupled, set()))
 
     # -- reading -------------------------------------------------------------------------------------------------------------------
 

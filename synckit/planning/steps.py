@@ -108,10 +108,17 @@ def follow_ups(
         raw = planner.raw_values(source, reads)
         schema = pa.schema([(n, pa.string()) for n in ("key", "event", "code", "column", "new", *reads)])
         batch = pa.RecordBatch.from_pylist([{**line, **raw.get(line["key"], {})} for line in lines], schema)
-        context = Context(batch, in_pass, planning.today, planning.workspace, bound.name, planning.tables, planning.coupled)
+        context = Context(
+            batch, in_pass, planning.today, planning.workspace, bound.name, planning.tables, planning.coupled, planning.done
+        )
         for write in rule.follow_up(context):
             row = written[write.record_key]
-            keys: dict[str, str | None] = {"local_key": None, "integration_key": None, "local_token": None, "integration_token": None}
+            keys: dict[str, str | None] = {
+                "local_key": None,
+                "integration_key": None,
+                "local_token": None,
+                "integration_token": None,
+            }
             keys[f"{write.side}_key"] = write.key
             keys[f"{write.side}_token"] = row[f"{write.side}_token"] if write.key == row[f"{write.side}_key"] else None
             table = write.table or bound.side("local" if write.side == "local" else "integration").table.name

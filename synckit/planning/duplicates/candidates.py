@@ -8,6 +8,7 @@ thousands share costs nothing by itself and still counts together with another v
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from .records import Field, Ints, Pool
 WORK = 4000
 #: Partners kept for each row in each relation (own side, other side); rows as near as NEAR of the best go beyond, up to MOST.
 FEW, MOST, NEAR = 8, 40, 0.6
+#: On the own side of a comparison of two tables this many: repeats are looked for there, not partners.
+FEW_OWN = 3
 #: Neighbours in the order of the whole text, so that equal rows meet even where they are thousands.
 WINDOW = 2
 _HASH = np.uint64(0x9E3779B97F4A7C15)
@@ -204,7 +207,7 @@ def candidate_pairs(pool: Pool) -> tuple[Ints, Ints]:
     cuts = np.searchsorted(np.cumsum(effort), np.arange(1, effort.sum() // 6_000_000 + 1) * 6_000_000)
     edges = np.unique(np.concatenate([[0], cuts, [pool.size]]))
     found = [_equal_rows(pool)]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges.tolist()):
         product = (keys[start:stop] @ turned).tocsr()
         row = np.repeat(np.arange(start, stop), np.diff(product.indptr))
         near = product.data >= 0.1 * np.minimum(own[row], own[product.indices])
@@ -225,7 +228,8 @@ def _best(pool: Pool, row: Ints, other: Ints, value: Ints, own: Ints) -> Ints:
     sizes = np.diff(np.append(first, len(group)))
     rank = np.arange(len(group)) - np.repeat(first, sizes)
     best = np.repeat(value[first], sizes)
-    kept = (rank < FEW) | ((rank < MOST) & (value >= NEAR * best))
+    few = np.where((group % 2 == 0) & (pool.size_a < pool.size), FEW_OWN, FEW)
+    kept = (rank < few) | ((rank < MOST) & (value >= NEAR * best))
     low, high = np.minimum(row[kept], other[kept]), np.maximum(row[kept], other[kept])
     return low * pool.size + high
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA, JaroWinkler
 from rapidfuzz.process import cpdist
@@ -47,8 +48,7 @@ def compare(left: Field, right: Field, first: Ints, second: Ints) -> Floats:
 
 
 def _unlike(left: Field, right: Field, one: Ints, two: Ints) -> Floats:
-    texts_a = [left.forms[i] for i in one]
-    texts_b = [right.forms[i] for i in two]
+    texts_a, texts_b = _picked(left.forms, one), _picked(right.forms, two)
     if left is not right:
         return np.minimum(_letters(texts_a, texts_b), 1)
     if left.meaning == "date":
@@ -62,7 +62,7 @@ def _unlike(left: Field, right: Field, one: Ints, two: Ints) -> Floats:
     elif left.meaning == "email":
         found = _emails(texts_a, texts_b)
     elif left.meaning in ("given name", "surname", "person", "city", "country"):
-        found = _names(texts_a, texts_b)
+        found = _names(left, one, two, texts_a, texts_b)
     else:
         found = _phrases(left, one, two, texts_a, texts_b)
     return np.minimum(found, 0.99)
@@ -72,21 +72,32 @@ def _letters(a: list[str], b: list[str]) -> Floats:
     return cpdist(a, b, scorer=OSA.normalized_similarity, dtype=np.float32)
 
 
-def _names(a: list[str], b: list[str]) -> Floats:
+def _sorted_words(forms: list[str]) -> list[str]:
+    return [" ".join(sorted(form.split())) if " " in form else form for form in forms]
+
+
+def _picked(texts: list[str], which: Ints) -> list[str]:
+    return [texts[i] for i in which.tolist()]
+
+
+def _names(field: Field, one: Ints, two: Ints, a: list[str], b: list[str]) -> Floats:
     """Typing errors, other order of words, a name among several, an initial for a name."""
-    alike = _letters(a, b)
-    sorted_alike = cpdist(
-        [" ".join(sorted(x.split())) for x in a], [" ".join(sorted(x.split())) for x in b], scorer=OSA.normalized_similarity
-    )
+    in_order = _sorted_words(field.forms)
+    alike = np.maximum(_letters(a, b), _letters(_picked(in_order, one), _picked(in_order, two)))
     begin = cpdist(a, b, scorer=JaroWinkler.normalized_similarity, dtype=np.float32) - 0.1
-    part = np.array([0.88 if _is_part(x, y) else 0.0 for x, y in zip(a, b, strict=True)], np.float32)
-    return np.maximum.reduce([alike, sorted_alike.astype(np.float32), np.where(begin > 0.75, begin, 0), part])
+    alike = np.maximum(alike, np.where(begin > 0.75, begin, 0))
+    for at in np.flatnonzero(alike < 0.88).tolist():
+        if _is_part(a[at], b[at]):
+            alike[at] = 0.88
+    return alike
 
 
 def _is_part(a: str, b: str) -> bool:
     """All words of the shorter name are words, beginnings of three letters or more, or initials of words of the longer one."""
     if len(a) > len(b):
         a, b = b, a
+    if " " not in b:
+        return (len(a) == 1 or len(a) >= 3) and b.startswith(a)
     longer = b.split()
     return all(
         any(word == other or ((len(word) == 1 or len(word) >= 3) and other.startswith(word)) for other in longer)
@@ -136,17 +147,18 @@ def _numbers(field: Field, one: Ints, two: Ints) -> Floats:
 
 def _phrases(field: Field, one: Ints, two: Ints, a: list[str], b: list[str]) -> Floats:
     """Several words: by letters in any order of words, by rare parts shared, by one phrase being part of the other; other numbers count against."""
-    sort_a, sort_b = ([" ".join(sorted(x.split())) for x in values] for values in (a, b))
-    ratio = cpdist(sort_a, sort_b, scorer=fuzz.ratio, dtype=np.float32) / 100
-    matrix = gram_matrix([field])[0]
-    shared, inside = overlap(matrix, one, two)
+    in_order = _sorted_words(field.forms)
+    ratio = cpdist(_picked(in_order, one), _picked(in_order, two), scorer=fuzz.ratio, dtype=np.float32) / 100
+    shared, inside = overlap(gram_matrix([field])[0], one, two)
     alike = np.maximum.reduce([ratio, shared, 0.95 * inside])
-    alike = 0.5 * alike + 0.5 * (ratio + shared + inside) / 3
-    numbers_a, numbers_b = ([tuple(w for w in x.split() if w.isdigit()) for x in values] for values in (a, b))
-    factor = [
-        1.0 if not (x and y) or x == y else 0.93 if set(x) & set(y) else 0.75 for x, y in zip(numbers_a, numbers_b, strict=True)
-    ]
-    return (alike * np.array(factor)).astype(np.float32)
+    alike = 0.5 * alike + (ratio + shared + inside) / 6
+    numbers = [frozenset(word for word in form.split() if word.isdigit()) for form in field.forms]
+    code, _ = pd.factorize(pd.Series(numbers, dtype=object))
+    for at in np.flatnonzero(code[one] != code[two]).tolist():
+        x, y = numbers[one[at]], numbers[two[at]]
+        if x and y:
+            alike[at] *= 0.93 if x & y else 0.75
+    return alike
 
 
 def overlap(matrix: sparse.csr_matrix, one: Ints, two: Ints) -> tuple[Floats, Floats]:
