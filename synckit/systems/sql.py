@@ -189,7 +189,11 @@ class SqlSystem:
     def _adbc_rows(self, module: Any, url: sa.URL, sqlite_uri: str) -> Iterator[Rows]:
         if self.dialect == "sqlite":
             uri = sqlite_uri
-            begin: tuple[str, ...] = (f"PRAGMA busy_timeout = {connect.BUSY_SECONDS * 1000}", "BEGIN", "SELECT 1 FROM sqlite_master LIMIT 1")
+            begin: tuple[str, ...] = (
+                f"PRAGMA busy_timeout = {connect.BUSY_SECONDS * 1000}",
+                "BEGIN",
+                "SELECT 1 FROM sqlite_master LIMIT 1",
+            )
         else:
             uri = url.set(drivername="postgresql").render_as_string(hide_password=False)
             begin = ("SET TIME ZONE 'UTC'", "SET DateStyle = 'ISO, YMD'", "SET extra_float_digits = 1",

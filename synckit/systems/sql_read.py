@@ -45,7 +45,7 @@ class AdbcRows:
         whole: Any = statement
         if self._sqlite:  # the driver takes its types from what it sees first: a row of the right types, dropped below
             literal = {pa.int64(): "0", pa.float64(): "0.0"}
-            head: sa.Select[Any] = sa.select(*(sa.literal_column(literal.get(t, "''")).label(f"c{i}") for i, t in enumerate(arrives)))
+            head: Any = sa.select(*(sa.literal_column(literal.get(t, "''")).label(f"c{i}") for i, t in enumerate(arrives)))
             whole = sa.union_all(head, statement)
         compiled = whole.compile(dialect=self._dialect)
         values = [compiled.params[name] for name in compiled.positiontup or ()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
@@ -33,21 +34,32 @@ class _Target:
     key_stored: Physical
     shapes: dict[str, tuple[str, int, str]]
     clock: sa.ColumnElement[Any] | None
-    places: dict[str, tuple[str, Callable[[Any], Any]]] = field(default_factory=dict)  # field -> stored column, how to store
+    places: dict[str, tuple[str, Callable[[Any], Any] | None]] = field(default_factory=dict)  # field -> stored column, how to store
     prepared: dict[Any, _Prepared] = field(default_factory=dict)
+    known_shapes: dict[Any, _Shape] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A statement compiled once: its text, the order of its parameters (None: by name), and those that are always the same."""
+    """A statement compiled once: its text, and how to pick its parameters out of a row's values and the constants behind them."""
 
     sql: str
-    order: tuple[str, ...] | None
-    constants: dict[str, Any]
+    pick: Callable[[list[Any]], Any]
+    constants: list[Any]
 
-    def bind(self, parameters: dict[str, Any]) -> Any:
-        known = {**self.constants, **parameters} if self.constants else parameters
-        return known if self.order is None else tuple([known[name] for name in self.order])
+    def bind(self, values: list[Any]) -> tuple[Any, ...]:
+        found = self.pick(values + self.constants)
+        return found if type(found) is tuple else (found,)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What writes of the same operation, columns and guard share: the fields that are stored and how, and the values' names."""
+
+    together: tuple[Any, ...]
+    fields: tuple[tuple[str, Callable[[Any], Any] | None], ...]
+    expects: tuple[tuple[str, Callable[[Any], Any] | None], ...]
+    names: tuple[str, ...]
 
 
 class _Row(NamedTuple):
@@ -55,8 +67,8 @@ class _Row(NamedTuple):
 
     position: int
     write: Write
-    together: tuple[Any, ...]
-    parameters: dict[str, Any]
+    shape: _Shape
+    values: list[Any]
 
 
 class SqlWriter:
@@ -84,7 +96,7 @@ class SqlWriter:
             except (ValueError, ArithmeticError, NotConvertible) as problem:
                 outcomes[position] = Outcome("failed", write.key, error=f"A value cannot be stored: {problem}")
                 continue
-            groups.setdefault((segment, *row.together), []).append(row)
+            groups.setdefault((segment, row.shape.together), []).append(row)
         for rows in groups.values():
             if rows[0].write.op == "insert" and rows[0].write.key is None:
                 for row in rows:
@@ -150,43 +162,48 @@ class SqlWriter:
             return sa.func.date_format(sa.func.utc_timestamp(sa.literal_column("6")), pattern)
         return sa.func.utc_timestamp(sa.literal_column("6"))
 
-    def _place(self, target: _Target, name: str) -> tuple[str, Callable[[Any], Any]]:
+    def _place(self, target: _Target, name: str) -> tuple[str, Callable[[Any], Any] | None]:
+        """The stored column of a field, and how its values are stored (None: as they are)."""
         known = target.places.get(name)
         if known is None:
             column = target.table.column(name)
             stored = physical_of(target.layout, target.table, column)
             shape = target.shapes.get(stored.name, shape_of(None))
             store = partial(to_stored, column=column, stored=stored, schema=self._system.schema, dialect=self._dialect, shape=shape)
-            known = target.places[name] = (stored.name, store)
+            known = target.places[name] = (stored.name, None if column.kind in ("text", "code") else store)
         return known
 
     def _translate(self, target: _Target, position: int, write: Write) -> _Row:
-        parameters: dict[str, Any] = {}
-        names_at = []
-        inserting = write.op == "insert"
-        version = target.layout.version if target.clock is not None else None
-        own_key = target.key_stored.name if inserting and write.key is not None else None
-        for name, value in write.values.items():
-            stored, store = target.places.get(name) or self._place(target, name)
-            if stored in (version, own_key):
-                continue
-            parameter = f"v{len(names_at)}"
-            names_at.append(stored)
-            parameters[parameter] = store(value)
+        expect = write.expect if write.op != "insert" else None
+        blanks = tuple([(name, value is None) for name, value in expect.items()]) if expect else ()
+        like = (write.op, write.key is None, tuple(write.values), write.token is None, blanks)
+        shape = target.known_shapes.get(like)
+        if shape is None:
+            shape = target.known_shapes[like] = self._new_shape(target, write, blanks)
+        given = write.values
+        values = [given[name] if store is None else store(given[name]) for name, store in shape.fields]
         if write.key is not None:
-            parameters["key"] = self._place(target, target.key.name)[1](write.key)
-        expected: list[tuple[str, str, bool]] = []
-        if not inserting:
-            if write.token is not None:
-                parameters["token"] = write.token
-            for name, value in (write.expect or {}).items():
-                stored, store = self._place(target, name)
-                parameter = f"e{len(expected)}"
-                expected.append((stored, parameter, value is None))
-                if value is not None:
-                    parameters[parameter] = store(value)
-        together = (write.op, write.key is None, tuple(names_at), write.token is not None, tuple(expected))
-        return _Row(position, write, together, parameters)
+            store = target.places[target.key.name][1]
+            values.append(write.key if store is None else store(write.key))
+        if write.op != "insert" and write.token is not None:
+            values.append(write.token)
+        if expect:
+            values += [expect[name] if store is None else store(expect[name]) for name, store in shape.expects]
+        return _Row(position, write, shape, values)
+
+    def _new_shape(self, target: _Target, write: Write, blanks: tuple[tuple[str, bool], ...]) -> _Shape:
+        self._place(target, target.key.name)
+        version = target.layout.version if target.clock is not None else None
+        own_key = target.key_stored.name if write.op == "insert" and write.key is not None else None
+        kept = [name for name in write.values if self._place(target, name)[0] not in (version, own_key)]
+        fields = tuple((name, self._place(target, name)[1]) for name in kept)
+        columns = tuple(self._place(target, name)[0] for name in kept)
+        guarded = write.op != "insert" and write.token is not None
+        expected = tuple((self._place(target, name)[0], f"e{number}", blank) for number, (name, blank) in enumerate(blanks))
+        names = [f"v{number}" for number in range(len(kept))] + ["key"] * (write.key is not None) + ["token"] * guarded
+        names += [parameter for _, parameter, blank in expected if not blank]
+        expects = tuple((name, self._place(target, name)[1]) for name, blank in blanks if not blank)
+        return _Shape((write.op, write.key is None, columns, guarded, expected), fields, expects, tuple(names))
 
     # --- sending -----------------------------------------------------------------------------------------------------------------
 
@@ -199,7 +216,7 @@ class SqlWriter:
             savepoint = self._connection.begin_nested()
             error, hit = "", len(part)
             try:
-                result = self._connection.exec_driver_sql(prepared.sql, [prepared.bind(row.parameters) for row in part])
+                result = self._connection.exec_driver_sql(prepared.sql, [prepared.bind(row.values) for row in part])
                 if part[0].write.op != "insert":
                     hit = result.rowcount
             except (SQLAlchemyError, OverflowError, UnicodeError) as problem:
@@ -225,20 +242,25 @@ class SqlWriter:
                 )
 
     def _prepare(self, target: _Target, row: _Row) -> _Prepared:
-        known = target.prepared.get(row.together)
+        known = target.prepared.get(row.shape.together)
         if known is None:
-            known = target.prepared[row.together] = self._compile(self._statement(target, row))
+            known = target.prepared[row.shape.together] = self._compile(self._statement(target, row), row.shape.names)
         return known
 
-    def _compile(self, statement: Any) -> _Prepared:
-        """The text as the driver takes it: with thousands of rows, SQLAlchemy's own way from row to driver costs more than the rows."""
-        compiled = statement.compile(dialect=self._connection.dialect)
-        order = tuple(compiled.positiontup) if compiled.positiontup is not None else None
-        constants = {name: value for name, value in compiled.params.items() if value is not None}
-        return _Prepared(str(compiled), order, constants)
+    def _compile(self, statement: Any, names: Sequence[str]) -> _Prepared:
+        """The text as the driver takes it, parameters by position. (With thousands of rows, SQLAlchemy's own way from row to driver
+        costs more than the rows.) `names`: what the values of a row are called, in their order."""
+        dialect = self._connection.dialect
+        if not dialect.positional:
+            dialect = type(dialect)(paramstyle="format")  # type: ignore[call-arg]
+        compiled = statement.compile(dialect=dialect)
+        constants = [name for name in compiled.params if name not in names]
+        places = {name: index for index, name in enumerate([*names, *constants])}
+        order = [places[name] for name in compiled.positiontup]
+        return _Prepared(str(compiled), itemgetter(*order) if order else tuple, [compiled.params[name] for name in constants])
 
     def _statement(self, target: _Target, row: _Row) -> Any:
-        op, _, names_at, has_token, expected = row.together
+        op, _, names_at, has_token, expected = row.shape.together
         columns = target.source.c
         values: dict[str, Any] = {name: sa.bindparam(f"v{number}") for number, name in enumerate(names_at)}
         if op != "delete" and target.clock is not None and target.layout.version is not None:
@@ -289,10 +311,14 @@ class SqlWriter:
 
     def _insert_drawn(self, target: _Target, row: _Row) -> Outcome:
         """A row whose key the system gives: alone, its key read from the same statement."""
-        statement = self._statement(target, row).returning(target.source.c[target.key_stored.name])
+        returning = ("returning", row.shape.together)
+        if returning not in target.prepared:
+            statement = self._statement(target, row).returning(target.source.c[target.key_stored.name])
+            target.prepared[returning] = self._compile(statement, row.shape.names)
+        prepared = target.prepared[returning]
         savepoint = self._connection.begin_nested()
         try:
-            key = self._connection.execute(statement, row.parameters).scalar_one()
+            key = self._connection.exec_driver_sql(prepared.sql, prepared.bind(row.values)).scalar_one()
         except (SQLAlchemyError, OverflowError, UnicodeError) as problem:
             savepoint.rollback()
             return Outcome("failed", None, error=self._words(problem))
@@ -325,10 +351,11 @@ class SqlWriter:
         guid = target.key.kind == "guid"
         wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), KEYS_AT_ONCE):
-            part, spelling = {}, {}
+            part: list[Any] = []
+            spelling: dict[str, str] = {}
             for given in wanted[start : start + KEYS_AT_ONCE]:
                 try:
-                    part[f"k{len(part)}"] = store(given)
+                    part.append(given if store is None else store(given))
                 except (ValueError, ArithmeticError):
                     continue  # not of the key's kind: names no row
                 spelling[given.lower() if guid else given] = given
@@ -336,7 +363,9 @@ class SqlWriter:
                 continue
             prepared = self._prepared_tokens(target, len(part))
             rows = self._connection.exec_driver_sql(prepared.sql, prepared.bind(part)).all()
-            found = to_canonical(_array([row[0] for row in rows], asked(self._dialect, target.key, target.key_stored).arrives), target.key)
+            found = to_canonical(
+                _array([row[0] for row in rows], asked(self._dialect, target.key, target.key_stored).arrives), target.key
+            )
             for canonical, row in zip(found.to_pylist(), rows, strict=True):
                 known[spelling.get(str(canonical), str(canonical))] = None if row[1] is None else str(row[1])
         return known
@@ -352,8 +381,10 @@ class SqlWriter:
                 like: Any = bound(self._dialect, target.key_stored, 0 if target.key_stored.nature == "integer" else "")
                 parameter: Any = sa.bindparam(f"k{number}", type_=like.type if isinstance(like, sa.BindParameter) else sa.Text())
                 values.append(sa.cast(parameter, like.type) if isinstance(like, sa.Cast) else parameter)
-            question: sa.Select[Any] = sa.select(here.label("c0"), token.label("c1")).select_from(target.source).where(key.in_(values))
-            target.prepared[count] = self._compile(question)
+            question: sa.Select[Any] = (
+                sa.select(here.label("c0"), token.label("c1")).select_from(target.source).where(key.in_(values))
+            )
+            target.prepared[count] = self._compile(question, [f"k{number}" for number in range(count)])
         return target.prepared[count]
 
     def _canonical_key(self, target: _Target, keys: list[str]) -> list[str]:
