@@ -136,7 +136,7 @@ class Workspace:
         plan: Plan,
         *,
         accept: Sequence[str] = (),
-        keep_creating: str = "no",
+        keep_creating: Any = "no",
         progress: Any = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> Any:

@@ -26,7 +26,9 @@ def _fresh(server: str, variable: str) -> Iterator[str]:
         yield url.set(database=name).render_as_string(hide_password=False)
     finally:
         with engine.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name}" + (" WITH (FORCE)" if url.get_backend_name() == "postgresql" else ""))
+            connection.exec_driver_sql(
+                f"DROP DATABASE {name}" + (" WITH (FORCE)" if url.get_backend_name() == "postgresql" else "")
+            )
         engine.dispose()
 
 

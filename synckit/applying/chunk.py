@@ -115,13 +115,14 @@ class Chunk:
     def _insert(self, line: Line, source_key: str) -> Sending | None:
         created = line.created
         assert created is not None
-        refs = dict((c, (m, k)) for c, m, k in (ref.split("=", 2) for ref in (created["refs"] or "").splitlines()))
+        refs = {c: (m, k) for c, m, k in (ref.split("=", 2) for ref in (created["refs"] or "").splitlines())}
         values: dict[str, Any] = {}
         for written in self.applier.plan.base.mappings[self.mapping].columns[self.in_pass]:
             column = self.table.column(written.column)
             text = created[written.column]
             if written.column in refs:
-                text = self._made(*refs[written.column], line)
+                mapping, parent = refs[written.column]
+                text = self._made(mapping, parent, line)
                 if text is None:
                     return None
             if text is not None or self.system.schema.blank == "empty":
@@ -344,7 +345,7 @@ class Chunk:
         if not failures:
             return
         title = self.system.title
-        said = []
+        said: list[tuple[Line, str, str]] = []
         for sending, outcome in failures:
             if outcome.state == "stale":
                 reason = f"Its row in {title} was changed or deleted after planning."

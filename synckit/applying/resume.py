@@ -19,6 +19,7 @@ from synckit.errors import SynckitError
 from synckit.ledger.lease import Holder
 from synckit.mapping.model import PASS_DIRECTION
 from synckit.mapping.schema import Column, Table
+from synckit.planning.bind import SIDES
 from synckit.planning.planfile import read_plan
 from synckit.planning.stage import as_text
 from synckit.systems.protocol import VERSION_TOKEN, Outcome, System, Write
@@ -52,7 +53,8 @@ def resume_run(
                 f"Run {run['id']} was cut off before its plan was kept; nothing had been written. Apply the plan again."
             )
         plan = read_plan(content, f"run {run['id']}")
-        for side, planned in plan.base.sides.items():
+        for side in SIDES:
+            planned = plan.base.sides[side]
             if ws.systems[side].identity() != planned.identity:
                 raise SynckitError(
                     f"Run {run['id']} wrote to {planned.title} at {planned.address}; the workspace now names another {side} system."

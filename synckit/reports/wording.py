@@ -1,0 +1,150 @@
+"""How a plan is worded wherever it is shown: the sign and colour of an action, numbers, values that are safe to print, examples."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synckit.planning.plan import Plan
+
+PASS_WORDS = {"to": "local to integration", "from": "integration to local"}
+
+
+@dataclass(frozen=True)
+class Action:
+    """What a plan does with some of its records: the dispositions it stands for, its sign, colours for terminal and notebook."""
+
+    name: str
+    sign: str
+    dispositions: tuple[str, ...]
+    colour: str
+    variable: str
+
+
+#: In the order of the screens. `variable` is a colour of JupyterLab's theme, readable in light and dark.
+ACTIONS = (
+    Action("create", "+", ("create", "restore"), "green", "var(--jp-success-color1, #388e3c)"),
+    Action("update", "~", ("update",), "cyan", "var(--jp-info-color1, #0097a7)"),
+    Action("couple", "=", ("couple",), "blue", "var(--jp-brand-color1, #1976d2)"),
+    Action("delete", "-", ("delete",), "red", "var(--jp-error-color2, #b71c1c)"),
+    Action("conflict", "!", ("conflict",), "yellow", "var(--jp-warn-color1, #f57c00)"),
+    Action("fail", "x", ("will fail", "blocked", "deleted partner"), "red", "var(--jp-error-color1, #d32f2f)"),
+)
+ACTION_OF = {disposition: action for action in ACTIONS for disposition in action.dispositions}
+
+#: Control characters, and those that reorder what is displayed: a name must not be able to speak to the terminal.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def safe(value: Any) -> str:
+    """`value` as one line of text that cannot command a terminal: control characters appear as \\x1b or \\u202e; blank is ''."""
+    if value is None or (isinstance(value, float) and value != value) or value is pd.NaT or value is pd.NA:
+        return ""
+    return _UNSAFE.sub(lambda m: repr(m.group())[1:-1], str(value))
+
+
+def number(n: int) -> str:
+    return f"{n:,}"
+
+
+def count_of(n: int, one: str, many: str) -> str:
+    """ "1 row", "1,204 rows"."""
+    return f"{n:,} {one if n == 1 else many}"
+
+
+def quoted(value: Any) -> str:
+    """A field's value as shown beside another: in quotation marks, or the word blank."""
+    text = safe(value)
+    return f'"{text}"' if text else "blank"
+
+
+def name_of(row: dict[str, Any]) -> str:
+    """What a planned row is called: its name on the side it is read from, else its key."""
+    sides = ("local", "integration") if row["pass"] == "to" else ("integration", "local")
+    for part in ("name", "key"):
+        for side in sides:
+            text = safe(row.get(f"{side}_{part}"))
+            if text:
+                return text
+    return ""
+
+
+def shown_columns(plan: Plan) -> list[Action]:
+    """The actions that a summary shows: the three that write, conflicts and failures always, others where there are any."""
+    return [a for a in ACTIONS if a.name != "delete" or plan.total(*a.dispositions)]
+
+
+def left_alone(counts: dict[str, int]) -> dict[str, int]:
+    """Of one mapping and pass: the dispositions that neither write nor fail, with their numbers."""
+    return {d: n for d, n in counts.items() if d not in ACTION_OF and n}
+
+
+def examples(plan: Plan, action: Action, limit: int) -> list[dict[str, Any]]:
+    """Up to `limit` planned rows of an action, from as many mappings as possible; those with a warning first."""
+    rows = plan.rows.filter(pc.is_in(plan.rows.column("disposition"), pa.array(action.dispositions)))
+    rows = rows.filter(pc.equal(rows.column("step"), 1))
+    by_mapping: dict[str, list[dict[str, Any]]] = {}
+    for mapping in plan.mappings:
+        mine = rows.filter(pc.equal(rows.column("mapping"), mapping))
+        if mine.num_rows:
+            warned = pc.greater(pc.fill_null(pc.list_value_length(mine.column("warnings")), 0), 0)
+            order = pc.sort_indices(pa.table({"w": pc.invert(warned), "i": pa.array(range(mine.num_rows))}),
+                                    sort_keys=[("w", "ascending"), ("i", "ascending")])  # fmt: skip
+            by_mapping[mapping] = mine.take(order.slice(0, limit)).to_pylist()
+    found: list[dict[str, Any]] = []
+    # the large mappings say most: they come first, each gives one row before any gives a second
+    turns = sorted(by_mapping, key=lambda m: -pc.sum(pc.equal(rows.column("mapping"), m)).as_py())
+    while len(found) < limit and any(by_mapping.values()):
+        for mapping in turns:
+            if by_mapping[mapping] and len(found) < limit:
+                found.append(by_mapping[mapping].pop(0))
+    return found
+
+
+def why(plan: Plan, row: dict[str, Any], likeness: dict[tuple[str, str, int], str], fields: dict[tuple[str, str, int], str]) -> str:
+    """The line beside an example: which fields change, what it looks like, or the reason."""
+    place = (row["mapping"], row["pass"], row["record"])
+    if row["disposition"] == "update" and place in fields:
+        return fields[place]
+    if row["disposition"] == "create":
+        side = plan.base.sides["integration" if row["pass"] == "to" else "local"]
+        return likeness.get(place) or f"new in {safe(side.title)}"
+    return safe(row["reason"])
+
+
+def likenesses(plan: Plan) -> dict[tuple[str, str, int], str]:
+    """Planned create -> "looks like X (same e-mail)": the best match of each."""
+    found: dict[tuple[str, str, int], str] = {}
+    for row in plan.base.duplicates.sort_by([("score", "descending")]).to_pylist():
+        taken = ", which is coupled already" if row["existing_coupled"] else ""
+        name = safe(row["existing_name"] or row["existing_key"])
+        found.setdefault((row["mapping"], row["pass"], row["record"]), f'looks like "{name}" ({safe(row["why"])}){taken}')
+    return found
+
+
+def changed_fields(plan: Plan, rows: list[dict[str, Any]], limit: int = 2) -> dict[tuple[str, str, int], str]:
+    """Planned update -> 'City: "Koln" -> "Köln"; and 2 more fields', for the given rows only."""
+    wanted = {(r["mapping"], r["pass"], r["record"]) for r in rows}
+    lines: dict[tuple[str, str, int], list[str]] = {}
+    changes = plan.base.changes
+    for mapping, in_pass in {(m, p) for m, p, _ in wanted}:
+        mask = pc.and_(pc.equal(changes.column("mapping"), mapping), pc.equal(changes.column("pass"), in_pass))
+        records = pa.array([r for m, p, r in wanted if (m, p) == (mapping, in_pass)], pa.int64())
+        for c in changes.filter(pc.and_(mask, pc.is_in(changes.column("record"), records))).to_pylist():
+            text = f"{safe(c['field'])}: {quoted(c['old'])} -> {quoted(c['new'])}"
+            lines.setdefault((mapping, in_pass, c["record"]), []).append(text)
+    return {
+        place: "; ".join(texts[:limit])
+        + (f"; and {count_of(len(texts) - limit, 'more field', 'more fields')}" if len(texts) > limit else "")
+        for place, texts in lines.items()
+    }
+
+
+def is_pending(plan: Plan) -> bool:
+    """True where the plan holds something to write or to decide; False: both systems are in step."""
+    return bool(plan.writes or plan.total(*ACTION_OF))
