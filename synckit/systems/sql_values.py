@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -131,6 +132,11 @@ def spelled(guid: str, schema: Schema) -> str:
     if schema.guid == "upper":
         return guid.upper()
     return "{" + guid.upper() + "}" if schema.guid == "braces" else guid
+
+
+def as_is_or(store: Callable[[Any], Any], value: Any) -> Any:
+    """A GUID that is spelled canonically already, as it is; anything else through `store`."""
+    return value if type(value) is str and _PLAIN_GUID.fullmatch(value) else store(value)
 
 
 def shape_of(example: str | None) -> tuple[str, int, str]:

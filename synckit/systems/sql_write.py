@@ -8,6 +8,7 @@ from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -16,8 +17,8 @@ from synckit.mapping.schema import Column, Table
 from synckit.systems.canonical import NotConvertible, to_canonical
 from synckit.systems.protocol import Outcome, Write
 from synckit.systems.secrets import scrub
-from synckit.systems.sql_read import KEYS_AT_ONCE, Layout, _array, bound, physical_of
-from synckit.systems.sql_values import Physical, asked, shape_of, to_stored
+from synckit.systems.sql_read import KEYS_AT_ONCE, Layout, bound, physical_of
+from synckit.systems.sql_values import Physical, as_is_or, asked, shape_of, to_stored
 
 if TYPE_CHECKING:
     from synckit.systems.sql import SqlSystem
@@ -170,7 +171,12 @@ class SqlWriter:
             stored = physical_of(target.layout, target.table, column)
             shape = target.shapes.get(stored.name, shape_of(None))
             store = partial(to_stored, column=column, stored=stored, schema=self._system.schema, dialect=self._dialect, shape=shape)
-            known = target.places[name] = (stored.name, None if column.kind in ("text", "code") else store)
+            how: Callable[[Any], Any] | None = store
+            if column.kind in ("text", "code"):
+                how = None
+            elif column.kind == "guid" and (stored.nature == "uuid" or self._system.schema.guid == "lower"):
+                how = partial(as_is_or, store)
+            known = target.places[name] = (stored.name, how)
         return known
 
     def _translate(self, target: _Target, position: int, write: Write) -> _Row:
@@ -323,7 +329,7 @@ class SqlWriter:
             savepoint.rollback()
             return Outcome("failed", None, error=self._words(problem))
         savepoint.commit()
-        return Outcome("done", self._canonical_key(target, [str(key)])[0])
+        return Outcome("done", self._canonical_key(target, str(key)))
 
     def _words(self, problem: Exception) -> str:
         """The database's own words on one line, without secrets."""
@@ -348,26 +354,23 @@ class SqlWriter:
     def _tokens(self, target: _Target, keys: Iterable[str]) -> dict[str, str | None]:
         known: dict[str, str | None] = {}
         store = self._place(target, target.key.name)[1]
-        guid = target.key.kind == "guid"
         wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), KEYS_AT_ONCE):
+            stored_keys: dict[str, str] = {}  # as the database spells it -> as asked for
             part: list[Any] = []
-            spelling: dict[str, str] = {}
             for given in wanted[start : start + KEYS_AT_ONCE]:
                 try:
-                    part.append(given if store is None else store(given))
+                    stored = given if store is None else store(given)
                 except (ValueError, ArithmeticError):
                     continue  # not of the key's kind: names no row
-                spelling[given.lower() if guid else given] = given
+                part.append(stored)
+                stored_keys[str(stored)] = given
             if not part:
                 continue
             prepared = self._prepared_tokens(target, len(part))
-            rows = self._connection.exec_driver_sql(prepared.sql, prepared.bind(part)).all()
-            found = to_canonical(
-                _array([row[0] for row in rows], asked(self._dialect, target.key, target.key_stored).arrives), target.key
-            )
-            for canonical, row in zip(found.to_pylist(), rows, strict=True):
-                known[spelling.get(str(canonical), str(canonical))] = None if row[1] is None else str(row[1])
+            for key, token in self._connection.exec_driver_sql(prepared.sql, prepared.bind(part)):
+                given = stored_keys.get(str(key)) or self._canonical_key(target, str(key))
+                known[given] = None if token is None else str(token)
         return known
 
     def _prepared_tokens(self, target: _Target, count: int) -> _Prepared:
@@ -387,7 +390,5 @@ class SqlWriter:
             target.prepared[count] = self._compile(question, [f"k{number}" for number in range(count)])
         return target.prepared[count]
 
-    def _canonical_key(self, target: _Target, keys: list[str]) -> list[str]:
-        import pyarrow as pa
-
-        return [str(key) for key in to_canonical(pa.array(keys, pa.string()), target.key).to_pylist()]
+    def _canonical_key(self, target: _Target, key: str) -> str:
+        return str(to_canonical(pa.array([key], pa.string()), target.key)[0].as_py())

@@ -89,7 +89,7 @@ def test_a_password_from_the_key_store(monkeypatch):
     monkeypatch.setitem(sys.modules, "keyring", SimpleNamespace(get_password=lambda service, user: store.get((service, user))))
     system = opened(url="postgresql://someone:keyring:shop/reader@127.0.0.1:9/test")
     assert system.url.password == "s3cret" and "s3cret" not in system.address and "keyring" not in system.address
-    with pytest.raises(SynckitError, match='no password.*service "shop", user "other"'):
+    with pytest.raises(SynckitError, match=r'no password.*service "shop", user "other"'):
         _ = opened(url="postgresql://someone:keyring:shop/other@127.0.0.1:9/test").url
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(SynckitError, match=r'pip install "synckit\[keyring\]"'):
