@@ -204,10 +204,10 @@ class FolderSnapshot:
                 self._refuse(export, column, problem.value, problem.why)
             try:
                 return from_local(values, column, rounds)
-            except (Ambiguous, NotConvertible):
-                if problem.why:  # an ISO spelling that does not fit says more than how else it might be read
-                    doubt = problem
-                self._refuse(export, column, doubt.value, doubt.why)
+            except (Ambiguous, NotConvertible) as doubt:
+                # an ISO spelling that does not fit says more than how else it might be read
+                told = problem if problem.why else doubt
+                self._refuse(export, column, told.value, told.why)
 
     def _blank_is_empty(self, export: Export) -> bool:
         """CSV and Excel cannot tell '' from nothing: a blank cell is what the system's convention makes of it."""

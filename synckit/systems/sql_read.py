@@ -48,7 +48,8 @@ class AdbcRows:
             head: Any = sa.select(*(sa.literal_column(literal.get(t, "''")).label(f"c{i}") for i, t in enumerate(arrives)))
             whole = sa.union_all(head, statement)
         compiled = whole.compile(dialect=self._dialect)
-        values = [compiled.params[name] for name in compiled.positiontup or ()]
+        given = compiled.params  # worked out anew at each look
+        values = [given[name] for name in compiled.positiontup or ()]
         with self._connection.cursor() as cursor:
             if self._sqlite:
                 cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": BATCH_ROWS})
