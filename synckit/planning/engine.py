@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,12 @@ class Planning:
     @property
     def today(self) -> date:
         return self.now.date()
+
+    @cached_property
+    def referred(self) -> set[str]:
+        """Names of the mappings that fields or business rules of any mapping refer to."""
+        by_rules = {name for b in self.bound.values() for rule in b.rules for name in rule.couplings}
+        return by_rules.union(*(b.lookups() for b in self.bound.values()))
 
     def coupled(self, mapping: str) -> pa.Table:
         """Records of `mapping` that are coupled or planned: local_key, code, integration_key, state, source_key."""

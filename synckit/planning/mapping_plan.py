@@ -418,14 +418,15 @@ def plan_mapping(planning: Planning, bound: BoundMapping, executor: Executor) ->
 
 
 def known_after(planner: MappingPlanner, plan: MappingPlan) -> pa.Table:
-    """What references to this mapping resolve to from now on: coupled records, found partners, planned and failing creates."""
+    """What references to this mapping resolve to from now on: coupled records (where any mapping refers to this one), found partners,
+    planned and failing creates."""
     from synckit.planning.engine import NO_KNOWN, with_local_currency
 
     con, name = planner.con, planner.bound.name
     table = con.sql(
         "SELECT c.local_key, l.code, c.integration_key, CASE WHEN c.found THEN 'planned' ELSE 'coupled' END AS state, "
         f"CASE WHEN c.found THEN c.local_key END AS source_key, CASE WHEN c.found THEN 'to' END AS pass, {sql.literal(name)} AS mapping "
-        "FROM couplings c JOIN n_local l ON l.key = c.local_key"
+        f"FROM couplings c JOIN n_local l ON l.key = c.local_key{'' if name in planner.planning.referred else ' WHERE c.found'}"
     ).to_arrow_table()
     parts = [table.cast(NO_KNOWN)]
     for in_pass in planner.bound.passes:
@@ -435,7 +436,7 @@ def known_after(planner: MappingPlanner, plan: MappingPlan) -> pa.Table:
     con.register("rows_now", plan.rows.select(["pass", "record", "local_key", "integration_key", "step"]))
     con.execute(
         "INSERT INTO planned SELECT k.mapping, k.pass, k.source_key, r.record, k.state FROM known_now k JOIN rows_now r ON r.pass = k.pass "
-        "AND r.step = 1 AND k.source_key = CASE k.pass WHEN 'to' THEN r.local_key ELSE r.integration_key END"
+        "AND r.step = 1 AND k.source_key = CASE r.pass WHEN 'to' THEN r.local_key ELSE r.integration_key END"
     )
     con.unregister("known_now")
     con.unregister("rows_now")
