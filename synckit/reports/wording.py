@@ -95,26 +95,32 @@ def examples(plan: Plan, action: Action, limit: int) -> list[dict[str, Any]]:
             warned = pc.greater(pc.fill_null(pc.list_value_length(mine.column("warnings")), 0), 0)
             order = pc.sort_indices(pa.table({"w": pc.invert(warned), "i": pa.array(range(mine.num_rows))}),
                                     sort_keys=[("w", "ascending"), ("i", "ascending")])  # fmt: skip
-            by_mapping[mapping] = mine.take(order.slice(0, limit)).to_pylist()
+            by_mapping[mapping] = mine.take(order.slice(0, 2 * limit)).to_pylist()
     found: list[dict[str, Any]] = []
+    seen: set[tuple[str, int]] = set()  # a record may stop in both passes; once is enough
     # the large mappings say most: they come first, each gives one row before any gives a second
     turns = sorted(by_mapping, key=lambda m: -pc.sum(pc.equal(rows.column("mapping"), m)).as_py())
     while len(found) < limit and any(by_mapping.values()):
         for mapping in turns:
             if by_mapping[mapping] and len(found) < limit:
-                found.append(by_mapping[mapping].pop(0))
+                row = by_mapping[mapping].pop(0)
+                if (mapping, row["record"]) not in seen:
+                    seen.add((mapping, row["record"]))
+                    found.append(row)
     return found
 
 
-def why(plan: Plan, row: dict[str, Any], likeness: dict[tuple[str, str, int], str], fields: dict[tuple[str, str, int], str]) -> str:
-    """The line beside an example: which fields change, what it looks like, or the reason."""
+def why(
+    plan: Plan, row: dict[str, Any], likeness: dict[tuple[str, str, int], str], fields: dict[tuple[str, str, int], list[str]]
+) -> list[str]:
+    """The lines below an example: which fields change, what it looks like, or the reason."""
     place = (row["mapping"], row["pass"], row["record"])
     if row["disposition"] == "update" and place in fields:
         return fields[place]
     if row["disposition"] == "create":
         side = plan.base.sides["integration" if row["pass"] == "to" else "local"]
-        return likeness.get(place) or f"new in {safe(side.title)}"
-    return safe(row["reason"])
+        return [likeness.get(place) or f"new in {safe(side.title)}"]
+    return [safe(row["reason"])]
 
 
 def likenesses(plan: Plan) -> dict[tuple[str, str, int], str]:
@@ -127,8 +133,8 @@ def likenesses(plan: Plan) -> dict[tuple[str, str, int], str]:
     return found
 
 
-def changed_fields(plan: Plan, rows: list[dict[str, Any]], limit: int = 2) -> dict[tuple[str, str, int], str]:
-    """Planned update -> 'City: "Koln" -> "Köln"; and 2 more fields', for the given rows only."""
+def changed_fields(plan: Plan, rows: list[dict[str, Any]], limit: int = 3) -> dict[tuple[str, str, int], list[str]]:
+    """Planned update -> ['City: "Koln" -> "Köln"', 'and 2 more fields'], for the given rows only."""
     wanted = {(r["mapping"], r["pass"], r["record"]) for r in rows}
     lines: dict[tuple[str, str, int], list[str]] = {}
     changes = plan.base.changes
@@ -138,11 +144,10 @@ def changed_fields(plan: Plan, rows: list[dict[str, Any]], limit: int = 2) -> di
         for c in changes.filter(pc.and_(mask, pc.is_in(changes.column("record"), records))).to_pylist():
             text = f"{safe(c['field'])}: {quoted(c['old'])} -> {quoted(c['new'])}"
             lines.setdefault((mapping, in_pass, c["record"]), []).append(text)
-    return {
-        place: "; ".join(texts[:limit])
-        + (f"; and {count_of(len(texts) - limit, 'more field', 'more fields')}" if len(texts) > limit else "")
-        for place, texts in lines.items()
-    }
+    for texts in lines.values():
+        more = len(texts) - limit
+        texts[limit:] = [f"and {count_of(more, 'more field', 'more fields')}"] if more > 0 else []
+    return lines
 
 
 def is_pending(plan: Plan) -> bool:
