@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from synckit.errors import SynckitError
+from synckit.ledger.exchange import ImportReport, export_couplings, import_couplings
 from synckit.ledger.ledger import Ledger
 from synckit.mapping.checking import Finding, check_mappings
 from synckit.mapping.filters import parse_filter
@@ -24,8 +26,14 @@ from synckit.planning.bind import SIDES, Side
 from synckit.planning.engine import Progress, plan_full
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import load_plan
+from synckit.systems.canonical import parse_datetime, version_column
 from synckit.systems.opening import open_system
 from synckit.systems.protocol import System
+from synckit.systems.secrets import resolve
+from synckit.systems.sql_connect import with_driver
+
+#: A moment in UTC as databases spell it: planning reads these as they are.
+_UTC_STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00(:00)?)?")
 
 
 def _silent(what: str, rows: int) -> None:
@@ -91,7 +99,7 @@ class Workspace:
 
     def mappings(self) -> pd.DataFrame:
         """The Integration Table Mappings page: one line per mapping in the order of a run."""
-        from synckit.mapping.page import mappings_page
+        from synckit.reports.mappings_page import mappings_page
 
         return mappings_page(self.description, self.schemas, self.ledger)
 
@@ -113,6 +121,58 @@ class Workspace:
     def order(self) -> list[str]:
         """Names of the mappings in the order of a run."""
         return dependency_order(self.description.mappings)
+
+    def rules(self) -> pd.DataFrame:
+        """The business rules that the mappings name: rule, mapping, effect, carried_out_by."""
+        from synckit.reports.mappings_page import rules_page
+
+        return rules_page(self.description)
+
+    # -- couplings from outside ----------------------------------------------------------------------------------------------------
+
+    def import_couplings(self, path: str | Path, table: str | None = None) -> ImportReport:
+        """Take couplings in from a CSV or Excel file (`table`: the sheet), or from the table `table` of a SQL URL; all or none.
+
+        Stamps are respelled where planning would not read them. Raises SynckitError naming every refused row; a coupling that is
+        there already stays as it is.
+        """
+        source = str(path)
+        if "://" in source:
+            url = with_driver(resolve(source, "the couplings"), "the couplings")
+            source = url.render_as_string(hide_password=False)
+        names = [mapping.name for mapping in self.description.mappings]
+        report = import_couplings(self.ledger, source, names, self._table_ids(), table=table, stamp=self._stamp, at=self.clock())
+        if report.refused:
+            raise SynckitError(f"Nothing was imported: {len(report.refused)} rows are refused.", report.refused)
+        return report
+
+    def export_couplings(self, path: str | Path) -> int:
+        """Write all couplings to a CSV that `import_couplings` reads; returns how many. An existing file is replaced."""
+        return export_couplings(self.ledger, Path(path).expanduser())
+
+    def _table_ids(self) -> dict[int, str]:
+        """Table id of a local table -> the mapping it belongs to; an id that two mappings share names none of them."""
+        found: dict[int, list[str]] = {}
+        for mapping in self.description.mappings:
+            table = self.schemas["local"].find(mapping.local.table)
+            if table is not None and table.table_id is not None:
+                found.setdefault(table.table_id, []).append(mapping.name)
+        return {number: names[0] for number, names in found.items() if len(names) == 1}
+
+    def _stamp(self, mapping: str, side: str, text: str) -> str:
+        """A stamp as planning reads it: where versions are moments, one that is not in UTC is turned into UTC, a plain one kept."""
+        schema, described = self.schemas["local" if side == "local" else "integration"], self.description.mapping(mapping)
+        reference = described.local if side == "local" else described.integration
+        version = version_column(getattr(self.description, side), schema.table(reference.table))
+        if version is None or version.kind != "datetime":
+            return text
+        try:
+            moment = parse_datetime(text)
+        except ValueError:
+            raise SynckitError(
+                f'The {side} stamp "{text}" of a coupling of {mapping} is no date and time; write it like 2026-01-31T08:30:00Z.'
+            ) from None
+        return text if _UTC_STAMP.fullmatch(text) else f"{moment.isoformat()}Z"
 
     # -- planning ------------------------------------------------------------------------------------------------------------------
 

@@ -136,7 +136,11 @@ def _templates(templates: tuple[Template, ...]) -> str:
 
 
 def _carried_out_by(rule: Rule) -> str:
-    works = ((rule.function, "values while planning"), (rule.finder, "partners found while planning"), (rule.follow_up, "further writes"))
+    works = (
+        (rule.function, "values while planning"),
+        (rule.finder, "partners found while planning"),
+        (rule.follow_up, "further writes"),
+    )
     own = ", ".join(text for part, text in works if part is not None)
     return rule.done_by or own
 
