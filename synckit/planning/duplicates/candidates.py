@@ -7,6 +7,7 @@ thousands share costs nothing by itself and still counts together with another v
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,9 +18,11 @@ from scipy import sparse
 from .records import Field, Ints, Pool
 
 #: Products a row that may be spent on average.
-WORK = 4000
-#: Partners kept for each row in each relation (own side, other side); rows as near as NEAR of the best go beyond, up to MOST.
-FEW, MOST, NEAR = 8, 40, 0.6
+WORK = 1500
+#: Partners kept for each row in each relation (own side, other side); beyond, up to MOST, those that share ALIKE of what the poorer row says.
+FEW, MOST, ALIKE = 10, 40, 0.35
+#: Rows that share less than this of what the poorer row says are not looked at.
+FAR = 0.1
 #: On the own side of a comparison of two tables this many: repeats are looked for there, not partners.
 FEW_OWN = 3
 #: Neighbours in the order of the whole text, so that equal rows meet even where they are thousands.
@@ -90,15 +93,17 @@ def near_keys(field: Field) -> _Keys:
 
 
 def numbers_of(field: Field) -> Ints:
-    """Per distinct form: days since 1970 for dates, the value for numbers, NaN where a form is neither."""
+    """Per distinct form: days for dates, the value for numbers, NaN where a form is neither."""
     if field.meaning == "date":
-        iso = pd.Series(
-            [f"{form[:4]}-{form[4:6]}-{form[6:]}" if len(form) == 8 and form.isdigit() else None for form in field.forms],
-            dtype=object,
-        )
-        stamps = pd.to_datetime(iso, errors="coerce", format="%Y-%m-%d")
-        return (stamps - pd.Timestamp(0)).dt.days.to_numpy(dtype=float)
+        return np.array([_day(form) for form in field.forms], dtype=float)
     return pd.to_numeric(pd.Series(field.forms, dtype=object), errors="coerce").to_numpy(dtype=float)
+
+
+def _day(form: str) -> float:
+    try:
+        return float(dt.date(int(form[:4]), int(form[4:6]), int(form[6:])).toordinal()) if len(form) == 8 else np.nan
+    except ValueError:
+        return np.nan
 
 
 def gram_matrix(fields: list[Field]) -> list[sparse.csr_matrix]:
@@ -210,7 +215,7 @@ def candidate_pairs(pool: Pool) -> tuple[Ints, Ints]:
     for start, stop in pairwise(edges.tolist()):
         product = (keys[start:stop] @ turned).tocsr()
         row = np.repeat(np.arange(start, stop), np.diff(product.indptr))
-        near = product.data >= 0.1 * np.minimum(own[row], own[product.indices])
+        near = product.data >= FAR * np.minimum(own[row], own[product.indices])
         row, other, value = row[near], product.indices[near].astype(np.int64), product.data[near]
         found.append(_best(pool, row, other, value, own))
     pairs = np.unique(np.concatenate(found))
@@ -218,7 +223,7 @@ def candidate_pairs(pool: Pool) -> tuple[Ints, Ints]:
 
 
 def _best(pool: Pool, row: Ints, other: Ints, value: Ints, own: Ints) -> Ints:
-    """Per row and relation the FEW nearest, and up to MOST that are NEAR; as row * size + other with row < other."""
+    """Per row and relation the FEW nearest, and up to MOST that are ALIKE; as row * size + other with row < other."""
     apart = row != other
     row, other, value = row[apart], other[apart], value[apart]
     group = row * 2 + (pool.side[row] != pool.side[other])
@@ -227,9 +232,9 @@ def _best(pool: Pool, row: Ints, other: Ints, value: Ints, own: Ints) -> Ints:
     first = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]])) if len(group) else np.empty(0, np.int64)
     sizes = np.diff(np.append(first, len(group)))
     rank = np.arange(len(group)) - np.repeat(first, sizes)
-    best = np.repeat(value[first], sizes)
+    alike = value >= ALIKE * np.minimum(own[row], own[other])
     few = np.where((group % 2 == 0) & (pool.size_a < pool.size), FEW_OWN, FEW)
-    kept = (rank < few) | ((rank < MOST) & (value >= NEAR * best))
+    kept = (rank < few) | ((rank < MOST) & alike)
     low, high = np.minimum(row[kept], other[kept]), np.maximum(row[kept], other[kept])
     return low * pool.size + high
 

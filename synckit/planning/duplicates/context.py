@@ -17,6 +17,8 @@ _ABSENT = -9.0  # log-odds of a pair that is no candidate
 _SURE = 6.0
 #: A side of which this share of the matched rows has repeats is taken for one that repeats itself: no competition for its rows.
 REPEATS = 0.15
+#: Where nearly every row has a partner, one without is taken for at least this likely.
+LONELY = 0.02
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,18 @@ def _consistency(one: Floats, two: Floats, bound: float) -> Floats:
     return np.log((one * two + 1 + odd * (one + two)) / (one + two + 1 + odd * one * two))
 
 
-def rivals(pairs: Pairs, logit: Floats, size_a: int) -> Floats:
-    """Log-odds (never positive) that other candidates for the same partner take away, as far as a side does not repeat itself.
+def competition(pairs: Pairs, logit: Floats, size_a: int) -> Floats:
+    """Log-odds that one partner each, as far as a side does not repeat itself, gives (no rival, few left alone) or takes (rivals).
 
-    Whether it does is tested: the share of its matched rows with a likely repeat on their own side, or of partners with several likely
-    rows on it. A rival never deletes a pair: the chance that the side repeats itself after all is left to it.
+    Whether a side repeats itself is tested: the share of its matched rows with a likely repeat on their own side, or of partners with
+    several likely rows on it. Competition never deletes a pair: the chance that the side repeats itself after all is left to it.
     """
-    taken = np.zeros(len(logit))
+    gained = np.zeros(len(logit))
     across = np.flatnonzero(pairs.relation == 0)
     rows = pairs.first[across], pairs.second[across] - size_a
     odds, likely = np.exp(np.minimum(logit[across], 30)), logit[across] > 0
     alone = odds / (1 + odds)
-    lowest = alone
+    lowest = np.ones(len(across))
     for rival_side in (0, 1):  # rows of this side compete for a row of the other one
         rival, partner = rows[rival_side], rows[1 - rival_side]
         within = np.flatnonzero((pairs.relation == rival_side + 1) & (logit > 0))
@@ -97,10 +99,12 @@ def rivals(pairs: Pairs, logit: Floats, size_a: int) -> Floats:
         several = np.bincount(partner[likely])
         share = max(_share(np.isin(matched, repeated).sum(), len(matched)), _share((several > 1).sum(), (several > 0).sum()))
         doubt = min(1.0, share / REPEATS)
+        partners = pairs.size - size_a if rival_side == 0 else size_a
+        without = max(_share(partners - (several > 0).sum(), partners), LONELY)
         others = np.maximum(np.bincount(partner, weights=odds)[partner] - odds, 0) if len(partner) else odds
-        lowest = np.minimum(lowest, (1 - doubt) * odds / (1 + odds + others) + doubt * alone)
-    taken[across] = np.log(lowest / np.maximum(1 - lowest, 1e-13)) - np.log(alone / np.maximum(1 - alone, 1e-13))
-    return np.minimum(taken, 0)
+        lowest = np.minimum(lowest, (1 - doubt) * odds / (without + odds + others) + doubt * alone)
+    gained[across] = np.log(lowest / np.maximum(1 - lowest, 1e-13)) - np.log(alone / np.maximum(1 - alone, 1e-13))
+    return gained
 
 
 def _share(some: int, of: int) -> float:

@@ -14,7 +14,7 @@ from synckit.errors import SynckitError
 from .assignment import one_to_one
 from .candidates import candidate_pairs
 from .clusters import group
-from .context import Pairs, rivals, third_records
+from .context import Pairs, competition, third_records
 from .features import Floats, similarities
 from .records import FieldPair, Ints, Pool, pool_of
 from .score import EDGES, fit, levels_of
@@ -31,8 +31,7 @@ class Duplicates:
 
     `pairs`: a_key, b_key, score (0..1), a_taken and b_taken (already coupled; false where the table has no column `taken`), and in
     log-odds `evidence.base` (how common sames are among such pairs), `evidence.<field>` (null: missing on a side),
-    `evidence.other records` (a third record is the same as both, or as one only), `evidence.rivals` (other candidates for the same
-    partner). The evidence adds up to log(score / (1 - score)). Pairs of which both rows are taken are left out.
+    `evidence.other records` (a third record is the same as both, or as one only), `evidence.competition` (one partner each: rivals take, none gives). The evidence adds up to log(score / (1 - score)). Pairs of which both rows are taken are left out.
     `within`: the same columns plus `side` ("a" | "b") for repeats inside one side; a_key and b_key are then of that side. With one
     table, `pairs` and `within` are the same pairs.
     `meanings`: field name -> meaning used. `candidates`: number of pairs that were compared.
@@ -49,7 +48,7 @@ class Duplicates:
         """The waterfall of one listed pair, `side` "a" or "b" for a repeat inside that side: one row per piece of evidence.
 
         Columns: field, a_value, b_value (as compared, None if missing), level ("equal", "similar 0.82", "different", "missing", for the
-        last two of base, other records, rivals: ""), log_odds, score_so_far. SynckitError where the pair is not listed.
+        last two of base, other records, competition: ""), log_odds, score_so_far. SynckitError where the pair is not listed.
         """
         pool, found = self._pool, self._found
         one_table = pool.size_a == pool.size
@@ -69,7 +68,7 @@ class Duplicates:
             if pool.keys[found.pairs.first[at]] != a_key:
                 values.reverse()
             rows.append((field.name, *values, level, float(found.evidence[number, at])))
-        rows += [("other records", None, None, "", float(found.third[at])), ("rivals", None, None, "", float(found.rival[at]))]
+        rows += [("other records", None, None, "", float(found.third[at])), ("competition", None, None, "", float(found.rival[at]))]
         so_far = 1 / (1 + np.exp(-np.cumsum([row[4] for row in rows])))
         names = ("field", "a_value", "b_value", "level", "log_odds")
         text = pa.string()
@@ -155,7 +154,7 @@ def find_duplicates(a: pa.Table, b: pa.Table | None, fields: Sequence[FieldPair]
     pairs = Pairs(first, second, relation, pool.size)
     logit = model.base[relation] + evidence.sum(axis=0)
     third = third_records(pairs, logit)
-    rival = rivals(pairs, logit + third, pool.size_a) if b is not None else np.zeros(len(logit))
+    rival = competition(pairs, logit + third, pool.size_a) if b is not None else np.zeros(len(logit))
     score = 1 / (1 + np.exp(-(logit + third + rival) / OVERCONFIDENCE))
     taken = np.concatenate([_taken(table) for table in (a, b) if table is not None])
     kept = np.flatnonzero((score >= FAINTEST) & ~((relation == 0) & taken[first] & taken[second]))
@@ -191,19 +190,19 @@ def _listed(pool: Pool, found: _Found, which: Ints, taken: Ints, side: bool = Fa
     for number, field in enumerate(pool.fields):
         columns[f"evidence.{field.name}"] = pa.array(found.evidence[number, order], mask=np.isnan(found.alike[number, order]))
     columns["evidence.other records"] = pa.array(found.third[order])
-    columns["evidence.rivals"] = pa.array(found.rival[order])
+    columns["evidence.competition"] = pa.array(found.rival[order])
     return pa.table(columns)
 
 
 def one_partner_each(pairs: pa.Table, threshold: float = 0.5) -> pa.Table:
     """The one-to-one choice over `Duplicates.pairs`: a_key, b_key, score, outcome ("couple" | "ambiguous"), rival_a_key, rival_b_key.
 
-    Maximises the evidence over all pairs at once. Rivals' evidence is left out (the assignment itself settles who gets whom), so two equally
+    Maximises the evidence over all pairs at once. What rivals took is left out (the assignment itself settles who gets whom), so two equally
     good candidates are shown as ambiguous, each naming the other, rather than lost. Taken rows are never chosen.
     """
     free = pairs.filter(pc.invert(pc.or_(pairs["a_taken"], pairs["b_taken"])))
     score = np.clip(free["score"].to_numpy(), 1e-12, 1 - 1e-12)
-    logit = np.log(score / (1 - score)) - free["evidence.rivals"].to_numpy()
+    logit = np.log(score / (1 - score)) - np.minimum(free["evidence.competition"].to_numpy(), 0)
     a_keys, b_keys = (np.array(free[name].to_pylist(), dtype=object) for name in ("a_key", "b_key"))
     _, row_a = np.unique(a_keys.astype(str), return_inverse=True)
     _, row_b = np.unique(b_keys.astype(str), return_inverse=True)

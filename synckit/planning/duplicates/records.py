@@ -96,11 +96,12 @@ def pool_of(a: pa.Table, b: pa.Table | None, fields: Sequence[FieldPair], key: s
 def _field(pair: FieldPair, values: pa.ChunkedArray) -> Field:
     raw_codes, raw = pd.factorize(values.to_numpy(zero_copy_only=False), use_na_sentinel=True)
     distinct = [str(value) for value in raw]
-    filled = [value for value in distinct if fold(value) not in BLANKS]
+    blank = [len(value) < 20 and fold(value) in BLANKS for value in distinct]
+    filled = [value for value, empty in zip(distinct, blank, strict=True) if not empty]
     step = max(1, len(filled) // 500)
     meaning = pair.meaning or infer_meaning(f"{pair.name} {pair.a_column} {pair.b_column}", filled[::step])
     form_of = FORM_OF[meaning]
-    forms = np.array([form_of(value) if fold(value) not in BLANKS else "" for value in distinct] or [""], dtype=object)
+    forms = np.array(["" if empty else form_of(value) for value, empty in zip(distinct, blank, strict=True)] or [""], dtype=object)
     form_codes, unique_forms = pd.factorize(forms, sort=True)
     row_codes = np.where(raw_codes >= 0, form_codes[raw_codes], -1) if len(distinct) else np.full(len(raw_codes), -1)
     if len(unique_forms) and unique_forms[0] == "":  # sorted, so the empty form can only be the first
