@@ -21,11 +21,13 @@ from synckit.mapping.loading import find_workspace, load_schema, load_workspace
 from synckit.mapping.model import Workspace as Description
 from synckit.mapping.order import dependency_order
 from synckit.mapping.rules import known_rules
+from synckit.mapping.schema import nearest
 from synckit.mapping.transformation import RuleBook, default_rules
-from synckit.planning.bind import SIDES, Side
-from synckit.planning.engine import Progress, plan_full
+from synckit.planning.bind import SIDES, Side, bind
+from synckit.planning.engine import Progress, plan_run
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import load_plan
+from synckit.planning.request import Request
 from synckit.systems.canonical import parse_datetime, version_column
 from synckit.systems.opening import open_system
 from synckit.systems.protocol import System
@@ -178,8 +180,87 @@ class Workspace:
 
     def plan_full(self, mappings: Sequence[str] | str | None = None, *, progress: Progress = _silent) -> Plan:
         """Plan a full synchronisation (dry run) of all mappings or of the named ones. Writes nothing anywhere."""
+        return self._plan(mappings, Request("full"), progress)
+
+    def plan_modified(
+        self,
+        mappings: Sequence[str] | str | None = None,
+        *,
+        from_start: bool = False,
+        unconditional: bool = False,
+        direction: str | None = None,
+        deletions: bool = True,
+        progress: Progress = _silent,
+    ) -> Plan:
+        """Plan a synchronisation of modified records: rows newer than the watermarks, and those that are due.
+
+        `from_start` looks at all rows but transfers changed ones only; `unconditional` compares every coupled row. `direction` ("to",
+        "from") limits the run to one pass; `deletions=False` leaves out the search for deleted partners.
+        """
+        kind: Any = "unconditional" if unconditional else "modified"
+        return self._plan(mappings, Request(kind, from_start, _direction(direction), deletions=deletions), progress)
+
+    def plan_records(
+        self,
+        mapping: str,
+        *,
+        local: str | Sequence[str] = (),
+        integration: str | Sequence[str] = (),
+        direction: str | None = None,
+        force: bool | None = None,
+        create: bool | None = None,
+        progress: Progress = _silent,
+    ) -> Plan:
+        """Plan a synchronisation of chosen records ("Synchronize Now").
+
+        With `direction` ("to", "from") that side's values win, whatever changed (S-025, S-074); without one, what changed is merged and
+        a collision is a conflict. `force=False` keeps the usual caution. `create` says whether an uncoupled record gets a partner
+        (None: as the mapping says). Keys are those of the couplings, or the local record's number ("10000").
+        """
+        bound = self.description.mapping(mapping)
+        way = _direction(direction)
+        chosen = {"local": _keys(local), "integration": _keys(integration)}
+        keys = {side: self.resolve_keys(bound.name, side, chosen[side]) for side in SIDES}
+        forced = (way is not None) if force is None else force
+        request = Request("records", False, way, forced, create, chosen={bound.name: self._both_sides(bound.name, keys)})
+        return self._plan([bound.name], request, progress)
+
+    def _plan(self, mappings: Sequence[str] | str | None, request: Request, progress: Progress) -> Plan:
         names = [mappings] if isinstance(mappings, str) else mappings
-        return plan_full(self.description, self.systems, self.ledger, names, self.clock(), operator(), self.rulebook, progress)
+        return plan_run(self.description, self.systems, self.ledger, names, request, self.clock(), operator(), self.rulebook, progress)
+
+    def _both_sides(self, name: str, keys: dict[Side, list[str]]) -> dict[Side, frozenset[str]]:
+        """The chosen records with their coupled partners: either row of a pair stands for the pair."""
+        table = self.ledger.couplings(name)
+        found: dict[Side, set[str]] = {side: set(keys[side]) for side in SIDES}
+        for local, integration in zip(table.column("local_key").to_pylist(), table.column("integration_key").to_pylist(), strict=True):
+            if local in found["local"] or integration in found["integration"]:
+                found["local"].add(local)
+                found["integration"].add(integration)
+        return {side: frozenset(found[side]) for side in SIDES}
+
+    def resolve_keys(self, mapping: str, side: Side, given: Sequence[str]) -> list[str]:
+        """Keys as couplings use them, for keys or record numbers as people write them. Raises SynckitError for what does not exist."""
+        if not given:
+            return []
+        schemas = {s: self.systems[s].schema for s in SIDES}
+        bound = bind(self.description.mapping(mapping), self.description, schemas).side(side)
+        if bound.option_set is not None:
+            return list(given)
+        names = list(dict.fromkeys([bound.uid.name, bound.key.name if bound.key else bound.uid.name]))
+        with self.systems[side].snapshot() as snapshot:
+            rows = snapshot.read(bound.table, names).read_all()
+        uids = [str(k) for k in rows.column(0).to_pylist()]
+        known = set(uids)
+        numbers = dict(zip((str(v) for v in rows.column(len(names) - 1).to_pylist()), uids, strict=True))
+        coupled = set(self.ledger.couplings(self.description.mapping(mapping).name).column(f"{side}_key").to_pylist())
+        found = []
+        for key in given:
+            hit = key if key in known or key in coupled else numbers.get(key)
+            if hit is None:
+                raise SynckitError(f'{self.systems[side].title} has no record "{key}" in {bound.table.caption or bound.table.name}.' + nearest(key, list(numbers)[:5000]))
+            found.append(hit)
+        return found
 
     @property
     def operator(self) -> str:
@@ -226,6 +307,20 @@ class Workspace:
     def skipped(self, mapping: str | None = None) -> pd.DataFrame:
         """The Coupled Data Synchronization Errors page: records left out until they are retried."""
         return self.ledger.skipped(None if mapping is None else self.description.mapping(mapping).name).to_pandas()
+
+
+def _direction(text: str | None) -> Any:
+    """"to" or "from", also as to_integration, from_integration; None for both."""
+    if text is None:
+        return None
+    short = {"to": "to", "to_integration": "to", "to-integration": "to", "from": "from", "from_integration": "from", "from-integration": "from"}
+    if text not in short:
+        raise SynckitError(f'There is no direction "{text}". Write to or from.')
+    return short[text]
+
+
+def _keys(given: str | Sequence[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
 
 
 def open_workspace(path: str | Path | None = None) -> Workspace:

@@ -60,7 +60,7 @@ def planned_creates(planner: MappingPlanner, in_pass: Pass) -> Creates:
     selected = ", ".join([f"w.n{f.number}, w.m{f.number}, w.k{f.number}" for f in fields]) or "NULL"
     table = con.sql(
         f"SELECT d.rec, d.{source_letter}k, w.tpl, w.r_parent, w.r_parent_key, {selected} FROM w_{in_pass} w JOIN det d ON d.rec = w.rec "
-        f"JOIN decided_{in_pass} q ON q.rec = d.rec WHERE q.disposition = 'create' ORDER BY d.rec"
+        f"JOIN decided_{in_pass} q ON q.rec = d.rec WHERE q.disposition IN ('create', 'restore') ORDER BY d.rec"
     ).to_arrow_table()
     n = table.num_rows
     records, source_keys = table.column(0).to_pylist(), table.column(1).to_pylist()

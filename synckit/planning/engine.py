@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -19,15 +19,17 @@ import pyarrow.compute as pc
 
 from synckit.errors import SynckitError
 from synckit.ledger.ledger import Ledger
-from synckit.mapping.model import PASSES, Pass, Workspace
+from synckit.mapping.model import PASS_DIRECTION, Pass, Workspace
 from synckit.mapping.order import dependency_order
 from synckit.mapping.rules import TableMap
 from synckit.mapping.transformation import RuleBook
 from synckit.planning import reconcile as sql
-from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind
-from synckit.planning.mapping_plan import MappingPlan, plan_mapping
+from synckit.planning.bind import SIDES, BoundMapping, Side, bind
+from synckit.planning.mapping_plan import MappingHead, MappingPlan, fingerprint, plan_mapping
+
 from synckit.planning.plan import Plan, PlanBase
 from synckit.planning.plan import Side as PlanSide
+from synckit.planning.request import Request
 from synckit.planning.snapshot import Tables
 from synckit.planning.steps import second_steps
 from synckit.planning.tables import CHANGES, DEPENDS, DUPLICATES, ERRORS, REVIEW, ROWS
@@ -50,6 +52,7 @@ class Planning:
     tables: Tables
     bound: dict[str, BoundMapping]
     progress: Progress
+    request: Request
     known: dict[str, pa.Table] = field(default_factory=dict)  # per mapping: what references to it resolve to
     done: set[str] = field(default_factory=set)  # what follow-ups of rules do once only
 
@@ -69,10 +72,10 @@ class Planning:
             if mapping not in self.bound:
                 self.known[mapping] = NO_KNOWN.empty_table()
             else:
-                self.known[mapping] = self._from_ledger(self.bound[mapping])
+                self.known[mapping] = self.from_ledger(self.bound[mapping])
         return self.known[mapping]
 
-    def _from_ledger(self, bound: BoundMapping) -> pa.Table:
+    def from_ledger(self, bound: BoundMapping) -> pa.Table:
         """What is coupled in a mapping that is not planned (now, or not yet): couplings and the codes of their local rows."""
         couplings = self.ledger.couplings(bound.name)
         side = bound.local
@@ -147,43 +150,71 @@ def with_local_currency(planning: Planning, bound: BoundMapping, known: pa.Table
     return pa.concat_tables([own.select(NO_KNOWN.names).cast(NO_KNOWN), pa.Table.from_pylist([row], NO_KNOWN)])
 
 
-def plan_full(
+def plan_run(
     workspace: Workspace,
     systems: Mapping[Side, System],
     ledger: Ledger,
     names: Sequence[str] | None,
+    request: Request,
     now: datetime,
     operator: str,
     rulebook: RuleBook,
     progress: Progress = lambda what, rows: None,
 ) -> Plan:
-    """Plan a full synchronisation of all mappings, or of `names` (dry run: nothing is written anywhere).
+    """Plan a run of all mappings, or of `names` (nothing is written anywhere).
 
-    Every uncoupled row inside the filter becomes a create on the other side, whatever `only_coupled` says; every coupled row whose
-    source passes the source side's filter is compared (documentation of the reference; design section 5).
+    A full synchronisation makes a create of every uncoupled row inside the filter, whatever `only_coupled` says, and compares every
+    coupled row whose source passes the source side's filter; an incremental run looks at what is newer than the watermarks and at
+    what is due (documentation of the reference; design section 5). Option mappings take no part in an incremental run of all.
     """
     schemas = {side: systems[side].schema for side in SIDES}
     bound = {m.name: bind(m, workspace, schemas) for m in workspace.mappings}
     order = dependency_order(workspace.mappings)
-    chosen = order if names is None else [n for n in order if n in {workspace.mapping(x).name for x in names}]
+    if names is not None:
+        wanted = {workspace.mapping(x).name for x in names}
+        chosen = [n for n in order if n in wanted]
+    else:
+        chosen = [n for n in order if request.kind == "full" or bound[n].mapping.kind != "option"]
     with ExitStack() as stack:
         for attempt in range(5):
             counter = ledger.run_counter()
-            snapshots = {side: stack.enter_context(systems[side].snapshot()) for side in SIDES}
+            reading = stack.enter_context(ExitStack())
+            snapshots = {side: reading.enter_context(systems[side].snapshot()) for side in SIDES}
             if ledger.run_counter() == counter and ledger.lease.holder() is None:
                 break
+            reading.close()
             if attempt == 4:
-                raise SynckitError(
-                    "Another synchronisation is being applied right now. Wait until it has finished, then plan again."
-                )
+                raise SynckitError("Another synchronisation is being applied right now. Wait until it has finished, then plan again.")
+            time.sleep(0.2)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="synckit-", ignore_cleanup_errors=True))
         con = stack.enter_context(planning_database(workspace.memory, Path(folder)))
         tables = Tables(snapshots, systems)
-        planning = Planning(workspace, systems, ledger, rulebook, now, snapshots, con, tables, bound, progress)
+        planning = Planning(workspace, systems, ledger, rulebook, now, snapshots, con, tables, bound, progress, request)
         con.execute("CREATE TABLE planned (mapping VARCHAR, pass VARCHAR, source_key VARCHAR, record BIGINT, state VARCHAR)")
         with ThreadPoolExecutor(2) as readers:
-            parts = [plan_mapping(planning, bound[name], readers) for name in chosen]
-    return _assemble(planning, parts, order=chosen, operator=operator, whole=names is None)
+            parts = []
+            for name in chosen:
+                passes = request.passes(bound[name].mapping)
+                if passes:
+                    parts.append(plan_mapping(planning, replace(bound[name], passes=passes), readers))
+                else:
+                    parts.append(against_direction(bound[name], request))
+        return _assemble(planning, parts, order=chosen, operator=operator, whole=names is None)
+
+
+def against_direction(bound: BoundMapping, request: Request) -> MappingPlan:
+    """A run against a mapping's direction: one job that says so, and nothing else (S-018, M4)."""
+    assert request.direction is not None
+    message = f"Mapping {bound.name} is not set up for {PASS_DIRECTION[request.direction].replace('_', ' ')}: its direction is {bound.mapping.direction}."
+    head = MappingHead(
+        name=bound.name, direction=bound.mapping.direction, kind=bound.mapping.kind, passes=(request.direction,),
+        only_coupled=bound.mapping.only_coupled, recommendation="", fingerprint=fingerprint(bound),
+        tables={side: bound.side(side).table.name for side in SIDES}, keys={side: bound.side(side).uid.name for side in SIDES},
+        counts=dict.fromkeys(SIDES, 0), seen={}, columns={request.direction: ()}, drawn={}, messages={request.direction: message},
+    )  # fmt: skip
+    empty = (ROWS, CHANGES, ERRORS, DEPENDS, REVIEW, DUPLICATES, QUIET)
+    rows, changes, errors, depends, review, duplicates, quiet = (schema.empty_table() for schema in empty)
+    return MappingPlan(head, rows, changes, errors, depends, review, duplicates, quiet, {}, [], bound)
 
 
 def planning_database(memory: str, folder: Path) -> duckdb.DuckDBPyConnection:
@@ -197,7 +228,7 @@ def planning_database(memory: str, folder: Path) -> duckdb.DuckDBPyConnection:
 def _assemble(planning: Planning, parts: list[MappingPlan], order: list[str], operator: str, whole: bool) -> Plan:
     second_steps(planning, parts)
     base = PlanBase(
-        kind="full",
+        kind=planning.request.kind,
         made_at=planning.now,
         operator=operator,
         ledger_id=planning.ledger.ledger_id,
@@ -245,4 +276,4 @@ def planned_key(ledger_id: str, mapping: str, side: Side, source_key: str, times
     return str(uuid.uuid5(uuid.UUID(ledger_id), f"{mapping}|{side}|{source_key}|{times}"))
 
 
-__all__ = ["DESTINATION", "PASSES", "SOURCE", "Any", "Planning", "plan_full", "planned_key"]
+__all__ = ["Planning", "plan_run", "planned_key"]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from synckit.errors import SynckitError
 from synckit.mapping.model import Pass
 from synckit.planning import reconcile as sql
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side
+from synckit.planning.due import read_due
 from synckit.planning.creates import Creates, planned_creates
 from synckit.planning.reasons import describe
 from synckit.planning.resemblance import likenesses, resembling
@@ -23,6 +25,7 @@ from synckit.planning.review import review_line
 from synckit.planning.snapshot import SideReader
 from synckit.planning.steps import follow_ups
 from synckit.planning.tables import CHANGES, DEPENDS, DUPLICATES, ERRORS, ROWS
+from synckit.systems.protocol import Condition
 
 if TYPE_CHECKING:
     from synckit.planning.engine import Planning
@@ -55,6 +58,7 @@ class MappingHead:
     seen: dict[Pass, str]
     columns: dict[Pass, tuple[WrittenColumn, ...]]
     drawn: dict[Pass, str]  # destination column whose number is drawn when applying
+    not_due: dict[Pass, int] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)  # passes that cannot run, with the sentence for their job (S-018)
 
 
@@ -86,6 +90,7 @@ class MappingPlanner:
     def __init__(self, planning: Planning, bound: BoundMapping, executor: Executor) -> None:
         self.planning, self.bound, self.executor, self.con = planning, bound, executor, planning.con
         self.readers = {side: self._reader(side) for side in SIDES}
+        self.failing_again: set[int] = set()  # records that the first pass of this run turns into skipped ones
 
     def _reader(self, side: Side) -> SideReader:
         p = self.planning
@@ -115,7 +120,7 @@ class MappingPlanner:
     def read(self) -> None:
         p, bound = self.planning, self.bound
         for table in ("couplings", "pairs", "det", "x_to", "x_from", "w_to", "w_from", "decided_to", "decided_from", "d_local",
-                      "d_integration", "n_local", "n_integration", "lone"):  # fmt: skip
+                      "d_integration", "n_local", "n_integration", "lone", "all_local", "all_integration"):  # fmt: skip
             self.con.execute(f"DROP TABLE IF EXISTS {table}")
         for in_pass in bound.passes:
             for f in bound.fields[in_pass]:
@@ -128,7 +133,10 @@ class MappingPlanner:
             for name in rule.couplings:
                 p.coupled(name)
         self._couplings()
-        self._load("n", whole=False, keys=None)
+        if p.request.whole:
+            self.load("n", whole=False, keys=None)
+        else:
+            read_due(self)
 
     def _couplings(self) -> None:
         stored = self.planning.ledger.couplings(self.bound.name)
@@ -136,24 +144,47 @@ class MappingPlanner:
         versions = ", ".join(f"{_stamp(self.bound, side)} AS {side}_ver" for side in SIDES)
         self.con.execute(
             f"CREATE TABLE couplings AS SELECT id, local_key, integration_key, {versions}, COALESCE(skipped, FALSE) AS skipped, "
-            "NULLIF(held, '') AS held, to_error, from_error, FALSE AS found FROM stored"
+            "NULLIF(held, '') AS held, to_error, from_error, to_result = 'failure' AS to_failed, from_result = 'failure' AS from_failed, "
+            "FALSE AS found FROM stored"
         )
         self.con.unregister("stored")
 
-    def _load(self, prefix: str, whole: bool, keys: dict[Side, list[str]] | None) -> None:
+    def load(
+        self, prefix: str, whole: bool, keys: dict[Side, list[str]] | None, where: dict[Side, list[Condition]] | None = None
+    ) -> None:
         """Both sides at once: reading releases the interpreter, so two cores are used."""
         jobs = []
         for side in SIDES:
-            reader = self.readers[side]
-            if whole:
-                select = "SELECT * FROM {rows}"
-            else:
-                extra = [f"s.{name}" for name in reader.schema(False).names if name == "code" or name.startswith("like_")]
-                select = sql.narrow(self.bound, side, extra)
             wanted = None if keys is None else keys[side]
-            jobs.append(self.executor.submit(reader.load, self.con, f"{prefix}_{side}", select, whole, wanted))
+            conditions = [] if where is None else where[side]
+            arguments = (self.con, f"{prefix}_{side}", self._select(side, whole), whole, wanted, conditions)
+            jobs.append(self.executor.submit(self.readers[side].load, *arguments))
         for job in jobs:
             job.result()
+
+    def load_more(self, side: Side, keys: list[str]) -> None:
+        """Add the narrow rows of `keys`."""
+        if keys:
+            self.readers[side].load(self.con, f"n_{side}", self._select(side, False), False, keys, more=True)
+
+    def load_keys(self, side: Side) -> None:
+        """Fill k_<side> with the keys of all rows, filter or not."""
+        reader = self.readers[side]
+        self.con.execute(f"CREATE OR REPLACE TABLE k_{side} (key VARCHAR)")
+        if reader.side.option_set is not None:
+            keys = pa.table({"key": pc.cast(reader._options([reader.side.uid.name], None).column(0), pa.string())})
+        else:
+            rows = reader.snapshot.read(reader.side.table, [reader.side.uid.name]).read_all()
+            keys = pa.table({"key": pc.cast(rows.column(0), pa.string())})
+        self.con.register("keys_read", keys)
+        self.con.execute(f"INSERT INTO k_{side} SELECT key FROM keys_read")
+        self.con.unregister("keys_read")
+
+    def _select(self, side: Side, whole: bool) -> str:
+        if whole:
+            return "SELECT * FROM {rows}"
+        names = self.readers[side].schema(False).names
+        return sql.narrow(self.bound, side, [f"s.{name}" for name in names if name == "code" or name.startswith("like_")])
 
     # -- joining -------------------------------------------------------------------------------------------------------------------
 
@@ -164,7 +195,7 @@ class MappingPlanner:
             return
         tables = {}
         for side in SIDES:
-            keys = self._column(
+            keys = self.column(
                 f"SELECT key FROM n_{side} WHERE inf AND key NOT IN (SELECT {side}_key FROM couplings) ORDER BY key"
             )
             reader = self.readers[side]
@@ -180,20 +211,21 @@ class MappingPlanner:
             local, integration = rule.finder(tables["local"], tables["integration"])
             self.con.register("found", pa.table({"lk": local, "ik": integration}))
             self.con.execute(
-                "INSERT INTO couplings SELECT NULL, lk, ik, NULL, NULL, FALSE, NULL, '', '', TRUE FROM found "
+                "INSERT INTO couplings SELECT NULL, lk, ik, NULL, NULL, FALSE, NULL, '', '', FALSE, FALSE, TRUE FROM found "
                 "WHERE lk NOT IN (SELECT local_key FROM couplings) AND ik NOT IN (SELECT integration_key FROM couplings)"
             )
             self.con.unregister("found")
 
     def join(self) -> None:
         bound, con = self.bound, self.con
-        con.execute(sql.pairs(bound))
+        con.execute(sql.pairs(bound, self.planning.request))
         held = self.planning.ledger.held(bound.name)
         con.register("held_rows", held)
         letter_pass = {"local": "to", "integration": "from"}
         parts = [
-            f"SELECT '{side}' AS side, n.key, n.inf, n.own, n.err, n.leave_out, h.reason AS held, CASE "
+            f"SELECT '{side}' AS side, n.key, n.inf, n.own, n.err, n.leave_out, h.reason AS held, {self._is_due(side)} AS due, CASE "
             f"WHEN h.reason IS NOT NULL THEN NULL WHEN {'FALSE' if letter_pass[side] in bound.passes else 'TRUE'} THEN 'not a source' "
+            f"WHEN NOT {self._is_due(side)} THEN 'not due' "
             "WHEN NOT n.inf THEN 'outside the filter' WHEN n.leave_out <> '' THEN 'left out by rule' END AS quiet "
             f"FROM n_{side} n LEFT JOIN held_rows h ON h.side = '{side}' AND h.key = n.key "
             f"WHERE NOT EXISTS (SELECT 1 FROM couplings c WHERE c.{side}_key = n.key)"
@@ -203,19 +235,19 @@ class MappingPlanner:
         con.unregister("held_rows")
         con.execute(
             f"""CREATE TABLE det AS SELECT row_number() OVER (ORDER BY lk NULLS LAST, ik) - 1 AS rec, * FROM (
-            SELECT cid, lk, ik, TRUE AS coupled, found, skipped, held, le, ie, linf, iinf, lown, iown, lleave, ileave, lc, ic, never FROM pairs
+            SELECT cid, lk, ik, TRUE AS coupled, found, skipped, held, le, ie, linf, iinf, lown, iown, lleave, ileave, lc, ic, never, ldue, idue FROM pairs
               WHERE NOT ({sql.quiet(bound)})
-            UNION ALL SELECT NULL, key, NULL, FALSE, FALSE, FALSE, held, TRUE, FALSE, inf, FALSE, own, FALSE, leave_out, '', TRUE, FALSE, FALSE
+            UNION ALL SELECT NULL, key, NULL, FALSE, FALSE, FALSE, held, TRUE, FALSE, inf, FALSE, own, FALSE, leave_out, '', TRUE, FALSE, FALSE, due, FALSE
               FROM lone WHERE side = 'local' AND quiet IS NULL
-            UNION ALL SELECT NULL, NULL, key, FALSE, FALSE, FALSE, held, FALSE, TRUE, FALSE, inf, FALSE, own, '', leave_out, FALSE, TRUE, FALSE
+            UNION ALL SELECT NULL, NULL, key, FALSE, FALSE, FALSE, held, FALSE, TRUE, FALSE, inf, FALSE, own, '', leave_out, FALSE, TRUE, FALSE, FALSE, due
               FROM lone WHERE side = 'integration' AND quiet IS NULL)"""
         )
         # only now, and only for what needs a look, whole rows are read
         keys: dict[Side, list[str]] = {
-            "local": self._column("SELECT lk FROM det WHERE le ORDER BY lk"),
-            "integration": self._column("SELECT ik FROM det WHERE ie ORDER BY ik"),
+            "local": self.column("SELECT lk FROM det WHERE le ORDER BY lk"),
+            "integration": self.column("SELECT ik FROM det WHERE ie ORDER BY ik"),
         }
-        self._load("d", whole=True, keys=keys)
+        self.load("d", whole=True, keys=keys)
         for side, letter in (("local", "l"), ("integration", "i")):
             read = self._value(f"SELECT count(*) FROM d_{side}")
             if read != len(keys[side]):  # type: ignore[index]
@@ -224,6 +256,9 @@ class MappingPlanner:
                     f"expected, {read} found). Plan again; exports must not be replaced meanwhile."
                 )
             del letter
+
+    def _is_due(self, side: Side) -> str:
+        return "TRUE" if self.planning.request.whole else f"(n.key IN (SELECT key FROM due_{side}))"
 
     # -- deciding ------------------------------------------------------------------------------------------------------------------
 
@@ -234,13 +269,13 @@ class MappingPlanner:
             f"CREATE TABLE x_{in_pass} AS SELECT w.rec, {self._insert_error(in_pass)} AS error, bool_or(p.state = 'failing') AS parent_failing "
             f"FROM w_{in_pass} w LEFT JOIN planned p ON p.mapping = w.r_parent AND p.source_key = w.r_parent_key GROUP BY ALL"
         )
-        con.execute(f"CREATE TABLE decided_{in_pass} AS {sql.decide(bound, in_pass, only_pass=len(bound.passes) == 1)}")
-        if in_pass == "from" and "to" in bound.passes and bound.mapping.semantics != "reference":
-            # an update that the first pass makes is seen, and never written back
-            con.execute(
-                "UPDATE decided_from SET disposition = 'unchanged' WHERE disposition = 'update' AND NOT one_way AND rec IN "
-                "(SELECT rec FROM decided_to WHERE disposition = 'update' AND carry AND two_way)"
-            )
+        con.execute(f"CREATE TABLE decided_{in_pass} AS {sql.decide(bound, in_pass, self.planning.request, self.only_coupled)}")
+
+    @cached_property
+    def only_coupled(self) -> bool:
+        """Synch. Only Coupled Records, as the ledger's settings override the file."""
+        setting = self.planning.ledger.settings().get(f"only_coupled:{self.bound.name}")
+        return self.bound.mapping.only_coupled if setting is None else setting["value"] != "false"
 
     def _insert_error(self, in_pass: Pass) -> str:
         """SQL for what would make the destination refuse a new row: its key exists, or a value that it requires is blank."""
@@ -251,7 +286,7 @@ class MappingPlanner:
             if destination.key is not None and column == destination.key:
                 value = f"w.n{f.number}"
                 tests.append(
-                    f"WHEN {value} IN (SELECT code FROM n_{destination.side} WHERE code IS NOT NULL) "
+                    f"WHEN {value} IN (SELECT code FROM {self.whole_table(destination.side)} WHERE code IS NOT NULL) "
                     f"OR count(*) OVER (PARTITION BY {value}) > 1 AND {value} IS NOT NULL "
                     f"THEN 'key_collision\x1f{_quoted(f.plan.name)}\x1f' || {value}"
                 )
@@ -259,7 +294,7 @@ class MappingPlanner:
                 tests.append(f"WHEN w.n{f.number} IS NULL THEN 'required_blank\x1f{_quoted(f.plan.name)}\x1f'")
         return f"CASE {' '.join(tests)} END" if tests else "NULL::VARCHAR"
 
-    def _column(self, query: str) -> list[Any]:
+    def column(self, query: str) -> list[Any]:
         return [row[0] for row in self.con.execute(query).fetchall()]
 
     def _value(self, query: str) -> Any:
@@ -303,17 +338,18 @@ class MappingPlanner:
             changes.append(more_changes)
             deferred += found.deferred
             quiet.append(self._quiet(in_pass, made))
-        counts = {side: int(self._value(f"SELECT count(*) FROM n_{side}")) for side in SIDES}
+        counts = {side: self._rows_of(side) for side in SIDES}
         table = pa.concat_tables([ROWS.empty_table(), *rows])
         still = pa.concat_tables(quiet) if quiet else _no_quiet()
-        self._account(table, still, counts, made)
+        if self.planning.request.whole:
+            self._account(still, counts, made)
         review = review_line(self, counts)
         head = MappingHead(
             name=bound.name,
             direction=bound.mapping.direction,
             kind=bound.mapping.kind,
             passes=bound.passes,
-            only_coupled=bound.mapping.only_coupled,
+            only_coupled=self.only_coupled,
             recommendation=review.column("recommendation")[0].as_py(),
             fingerprint=fingerprint(bound),
             tables={side: bound.side(side).table.name for side in SIDES},
@@ -322,6 +358,7 @@ class MappingPlanner:
             seen={p: self._seen(p) for p in bound.passes},
             columns={p: made[p].columns for p in bound.passes},
             drawn={p: made[p].drawn for p in bound.passes if made[p].drawn},
+            not_due={p: self._not_due(p, counts) for p in bound.passes},
         )
         return MappingPlan(
             head, table, pa.concat_tables([CHANGES.empty_table(), *changes]), pa.concat_tables([ERRORS.empty_table(), *errors]),
@@ -336,7 +373,7 @@ class MappingPlanner:
         version = self.bound.side(side).version
         if version is None or version.kind not in ("datetime", "integer"):
             return ""
-        latest = self._value(f"SELECT max(ver) FROM n_{side} WHERE inf")
+        latest = self._value(f"SELECT max(ver) FROM n_{side} n WHERE inf AND {self._is_due(side)}")
         if latest is None:
             return ""
         return (
@@ -350,10 +387,12 @@ class MappingPlanner:
         bound = self.bound
         source = SOURCE[in_pass]
         query = f"SELECT lk AS local_key, ik AS integration_key, 'unchanged' AS disposition FROM pairs WHERE {sql.quiet(bound)}"
+        if not self.planning.request.whole:
+            query += f" AND {sql.LETTER[source]}due"
         for side in SIDES:
             keys = "key, NULL" if side == "local" else "NULL, key"
             disposition = "quiet" if side == source else "'not a source'"
-            query += f" UNION ALL SELECT {keys}, {disposition} FROM lone WHERE side = '{side}' AND quiet IS NOT NULL"
+            query += f" UNION ALL SELECT {keys}, {disposition} FROM lone WHERE side = '{side}' AND quiet <> 'not due'"
         table = self.con.sql(query).to_arrow_table()
         # rows that the first pass creates are seen by the second, and are as they should be
         if in_pass == "from" and "to" in made and made["to"].table.num_rows:
@@ -364,7 +403,30 @@ class MappingPlanner:
         return pa.table({"mapping": pa.repeat(pa.scalar(bound.name), n), "pass": pa.repeat(pa.scalar(in_pass), n),
                          **{c: pc.cast(table.column(c), pa.string()) for c in table.column_names}})  # fmt: skip
 
-    def _account(self, rows: pa.Table, quiet: pa.Table, counts: dict[Side, int], made: dict[Pass, Creates]) -> None:
+    def _rows_of(self, side: Side) -> int:
+        """How many rows the side's table has, looked at or not."""
+        reader = self.readers[side]
+        if self.planning.request.whole or reader.side.option_set is not None:
+            return int(self._value(f"SELECT count(*) FROM n_{side}"))
+        return reader.snapshot.count(reader.side.table)
+
+    def _not_due(self, in_pass: Pass, counts: dict[Side, int]) -> int:
+        """Source rows that an incremental run does not look at: one counted disposition (design, promise 3)."""
+        side = SOURCE[in_pass]
+        if self.planning.request.whole:
+            return 0
+        seen = int(self._value(f"SELECT count(*) FROM n_{side} WHERE {self._is_due(side).replace('n.key', 'key')}"))
+        return counts[side] - seen
+
+    def whole_table(self, side: Side) -> str:
+        """Name of a narrow table with every row of the side, read now where an incremental run has read a few only."""
+        if self.planning.request.whole:
+            return f"n_{side}"
+        if not self._value(f"SELECT count(*) FROM duckdb_tables() WHERE table_name = 'all_{side}'"):
+            self.readers[side].load(self.con, f"all_{side}", self._select(side, False), False)
+        return f"all_{side}"
+
+    def _account(self, quiet: pa.Table, counts: dict[Side, int], made: dict[Pass, Creates]) -> None:
         """Promise 3: every row of each side has exactly one disposition in each pass."""
         for in_pass in self.bound.passes:
             for side in SIDES:
@@ -423,6 +485,12 @@ def known_after(planner: MappingPlanner, plan: MappingPlan) -> pa.Table:
     from synckit.planning.engine import NO_KNOWN, with_local_currency
 
     con, name = planner.con, planner.bound.name
+    if not planner.planning.request.whole:
+        planned = [_planned_known(planner, plan, p).cast(NO_KNOWN) for p in planner.bound.passes]
+        restored = pa.concat_tables([NO_KNOWN.empty_table(), *planned]).column("local_key")
+        coupled = planner.planning.from_ledger(planner.bound)
+        coupled = coupled.filter(pc.invert(pc.is_in(coupled.column("local_key"), value_set=restored.combine_chunks())))
+        return _register(planner, plan, pa.concat_tables([coupled.cast(NO_KNOWN), *planned]))
     table = con.sql(
         "SELECT c.local_key, l.code, c.integration_key, CASE WHEN c.found THEN 'planned' ELSE 'coupled' END AS state, "
         f"CASE WHEN c.found THEN c.local_key END AS source_key, CASE WHEN c.found THEN 'to' END AS pass, {sql.literal(name)} AS mapping "
@@ -431,7 +499,12 @@ def known_after(planner: MappingPlanner, plan: MappingPlan) -> pa.Table:
     parts = [table.cast(NO_KNOWN)]
     for in_pass in planner.bound.passes:
         parts.append(_planned_known(planner, plan, in_pass).cast(NO_KNOWN))
-    known = pa.concat_tables(parts)
+    return with_local_currency(planner.planning, planner.bound, _register(planner, plan, pa.concat_tables(parts)))
+
+
+def _register(planner: MappingPlanner, plan: MappingPlan, known: pa.Table) -> pa.Table:
+    """Tell the planning database which records are planned, for those that wait for them."""
+    con = planner.con
     con.register("known_now", known.filter(pc.is_valid(known.column("source_key"))))
     con.register("rows_now", plan.rows.select(["pass", "record", "local_key", "integration_key", "step"]))
     con.execute(
@@ -440,14 +513,15 @@ def known_after(planner: MappingPlanner, plan: MappingPlan) -> pa.Table:
     )
     con.unregister("known_now")
     con.unregister("rows_now")
-    return with_local_currency(planner.planning, planner.bound, known)
+    return known
 
 
 def _planned_known(planner: MappingPlanner, plan: MappingPlan, in_pass: Pass) -> pa.Table:
     """Creates of one pass, as references see them; a create that will fail is known too, as failing."""
     rows = plan.rows.filter(pc.equal(plan.rows.column("pass"), in_pass))
     wanted = pc.and_(
-        pc.is_in(rows.column("disposition"), pa.array(["create", "will fail", "blocked"])), pc.invert(rows.column("coupled"))
+        pc.is_in(rows.column("disposition"), pa.array(["create", "restore", "will fail", "blocked"])),
+        pc.or_(pc.invert(rows.column("coupled")), pc.equal(rows.column("disposition"), "restore")),
     )
     rows = rows.filter(wanted)
     keys: dict[str, str | None] = {}
@@ -460,7 +534,7 @@ def _planned_known(planner: MappingPlanner, plan: MappingPlan, in_pass: Pass) ->
             numbers = dict(zip(created.column("source_key").to_pylist(), created.column(local_key.name).to_pylist(), strict=True))
     codes: Sequence[str | None]
     local, integration = rows.column("local_key").to_pylist(), rows.column("integration_key").to_pylist()
-    failing = [d != "create" for d in rows.column("disposition").to_pylist()]
+    failing = [d not in ("create", "restore") for d in rows.column("disposition").to_pylist()]
     state = ["failing" if f else "planned" for f in failing]
     if in_pass == "to":
         source = local

@@ -131,6 +131,10 @@ class Plan:
             for row in grouped.to_pylist():
                 of = counts[row["mapping"], row["pass"]]
                 of[row["disposition"]] = of.get(row["disposition"], 0) + row["count_all"]
+        for (name, in_pass), of in counts.items():
+            waiting = self.base.mappings[name].not_due.get(in_pass, 0)  # type: ignore[call-overload]
+            if waiting:
+                of["not due"] = of.get("not due", 0) + waiting
         return counts
 
     def counters(self) -> dict[tuple[str, str], dict[str, int]]:
@@ -420,7 +424,13 @@ class Plan:
         return f"<Plan {self.id}: {self.sentence()}>"
 
 
-KINDS = {"full": "full synchronisation"}
+KINDS = {
+    "full": "full synchronisation",
+    "modified": "synchronisation of modified records",
+    "unconditional": "unconditional synchronisation",
+    "records": "synchronisation of the chosen records",
+    "retry": "retry",
+}
 
 
 def replace_decisions(plan: Plan, decisions: tuple[Decision, ...]) -> Plan:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from synckit.ledger.transaction import error_text
 from synckit.mapping.model import Pass
 from synckit.planning import reconcile as sql
 from synckit.planning.bind import DESTINATION, SOURCE
-from synckit.planning.tables import CHANGES, DEPENDS, ERRORS, ROWS
+from synckit.planning.tables import BOOKED_AS_FAILED, CHANGES, DEPENDS, ERRORS, ROWS
 
 if TYPE_CHECKING:
     from synckit.planning.creates import Creates
@@ -36,6 +37,15 @@ SENTENCES = {
     "skipped": "Skipped after failing twice alike; retry it to include it again.",
     "outside_filter": "Outside the filter of {source}.",
     "no_source": "No row in {source}: nothing to send in this pass.",
+    "not_changed": "Not changed in {source} since the last synchronisation.",
+    "echo": "Written by the first pass of this run.",
+    "only_coupled": "Not coupled, and this mapping synchronises coupled records only.",
+    "loses": "Changed in both systems; the mapping's policy gives the other side's value.",
+    "restored": "Its partner was deleted in {destination} and is restored, as the mapping's policy says.",
+    "coupling_removed": "Its partner was deleted; the coupling is removed, as the mapping's policy says.",
+    "own_change": "Left out: last changed by the integration user.",
+    "rewritten": "Equal, and rewritten as the reference does.",
+    "chosen": "Differs; the chosen direction decides.",
     "blocked": "Waits for a record that cannot be created.",
 }
 
@@ -56,6 +66,8 @@ def describe(planner: MappingPlanner, in_pass: Pass, created: Creates, alike: se
     depends, blockers = _depends(planner, in_pass)
     rows = _rows(planner, in_pass)
     rows = _with_reasons(rows, errors, blockers, created, changes, alike)
+    if planner.planning.request.asks_changed:
+        rows = _failing_again(planner, in_pass, rows)
     query = sql.deferred(planner.bound, in_pass)
     deferred = []
     if query:
@@ -71,24 +83,32 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
     source, destination = SOURCE[in_pass], DESTINATION[in_pass]
     s, t = sql.LETTER[source], sql.LETTER[destination]
     titles = {"source": planner.planning.systems[source].title, "destination": planner.planning.systems[destination].title}
+    request = planner.planning.request
+    unchanged = "WHEN p.disposition IN ('update', 'couple') THEN 'echo'" if in_pass == "from" and "to" in bound.passes else ""
+    unchanged += f" WHEN NOT d.{s}c THEN 'not_changed'" if request.asks_changed else ""
+    chosen = "WHEN TRUE THEN 'chosen'" if request.force else ""
+    first = "LEFT JOIN decided_to p ON p.rec = d.rec" if in_pass == "from" and "to" in bound.passes else ""
     code = f"""CASE q.disposition WHEN 'create' THEN 'not_coupled' WHEN 'couple' THEN 'found_partner'
-      WHEN 'update' THEN CASE WHEN d.never THEN 'never_synchronised_update' WHEN d.{s}c AND d.{t}c THEN 'changed_both' WHEN d.{s}c THEN 'changed'
-        WHEN d.{t}c THEN 'newer_there' ELSE 'differs' END
-      WHEN 'unchanged' THEN CASE WHEN NOT q.two_way THEN 'equal' WHEN d.{t}c AND NOT d.{s}c THEN 'other_pass' ELSE 'newer_here_only' END
+      WHEN 'update' THEN CASE WHEN NOT (q.one_way OR q.two_way) THEN 'rewritten' {chosen} WHEN d.never THEN 'never_synchronised_update'
+        WHEN d.{s}c AND d.{t}c THEN 'changed_both' WHEN d.{s}c THEN 'changed' WHEN d.{t}c THEN 'newer_there' ELSE 'differs' END
+      WHEN 'unchanged' THEN CASE {unchanged} WHEN NOT q.two_way THEN 'equal' WHEN d.{t}c AND NOT d.{s}c THEN 'other_pass'
+        ELSE 'newer_here_only' END
+      WHEN 'not coupled' THEN 'only_coupled' WHEN 'not coupled, chosen' THEN 'only_coupled' WHEN 'loses to policy' THEN 'loses'
+      WHEN 'restore' THEN 'restored' WHEN 'remove coupling' THEN 'coupling_removed'
       WHEN 'conflict' THEN CASE WHEN d.never THEN 'never_synchronised' ELSE 'both_changed' END
       WHEN 'deleted partner' THEN 'partner_deleted' WHEN 'broken coupling' THEN 'broken' WHEN 'skipped' THEN 'skipped' WHEN 'held' THEN 'held'
-      WHEN 'outside the filter' THEN 'outside_filter' WHEN 'left out by rule' THEN 'left_out' WHEN 'not a source' THEN 'no_source'
+      WHEN 'outside the filter' THEN 'outside_filter' WHEN 'left out by rule' THEN CASE WHEN d.{s}leave = '' THEN 'own_change' ELSE 'left_out' END WHEN 'not a source' THEN 'no_source'
       WHEN 'blocked' THEN 'blocked' ELSE 'error' END"""
     sentence = " ".join(f"WHEN '{c}' THEN {sql.literal(text.format(**titles))}" for c, text in SENTENCES.items())
     warnings = [f"CASE WHEN q.disposition = 'update' AND d.{t}c AND NOT d.never THEN 'overwrites_newer_value' END",
-                "CASE WHEN q.disposition IN ('create', 'update', 'couple') AND w.cuts IS NOT NULL THEN 'value_cut' END"]  # fmt: skip
+                "CASE WHEN q.disposition IN ('create', 'restore', 'update', 'couple') AND w.cuts IS NOT NULL THEN 'value_cut' END"]  # fmt: skip
     cleared = [f"w.u{f.number} AND w.d{f.number}" for f in sql.expressions(bound, in_pass) if f.plan.lookup and f.plan.clear]
     if cleared:
         warnings.append(
             f"CASE WHEN q.disposition IN ('update', 'couple') AND q.carry AND ({' OR '.join(cleared)}) THEN 'lookup_cleared' END"
         )
     query = f"""
-      WITH coded AS (SELECT d.rec, {code} AS code FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec)
+      WITH coded AS (SELECT d.rec, {code} AS code FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec {first})
       SELECT {sql.literal(bound.name)} AS mapping, '{in_pass}' AS pass, d.rec AS record, 1::TINYINT AS step, d.lk AS local_key,
         d.ik AS integration_key, l.name AS local_name, i.name AS integration_name, q.disposition, k.code,
         CASE WHEN k.code = 'held' THEN d.held WHEN k.code = 'left_out' THEN 'Left out: ' || d.{s}leave || '.'
@@ -96,7 +116,7 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
         list_filter([{", ".join(warnings)}], lambda x: x IS NOT NULL) AS warnings,
         l.tok AS local_token, i.tok AS integration_token, d.coupled AND NOT d.found AS coupled, NULL::VARCHAR AS "table"
       FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec JOIN coded k ON k.rec = d.rec LEFT JOIN w_{in_pass} w ON w.rec = d.rec
-      LEFT JOIN d_local l ON l.key = d.lk LEFT JOIN d_integration i ON i.key = d.ik ORDER BY d.rec"""
+      LEFT JOIN d_local l ON l.key = d.lk LEFT JOIN d_integration i ON i.key = d.ik WHERE q.disposition <> 'not due' ORDER BY d.rec"""
     return planner.con.sql(query).to_arrow_table().cast(ROWS)
 
 
@@ -127,6 +147,28 @@ def _with_reasons(
             warnings[n] = [*(warnings[n] or []), *extra[record]]
     for name, values in (("code", code_column), ("reason", reasons), ("warnings", warnings)):
         rows = rows.set_column(rows.schema.get_field_index(name), ROWS.field(name), pa.array(values, ROWS.field(name).type))
+    return rows
+
+
+def _failing_again(planner: MappingPlanner, in_pass: Pass, rows: pa.Table) -> pa.Table:
+    """A record that fails as it failed before, in the same direction, becomes a skipped record (3.15); both passes leave it alone then."""
+    before = dict(planner.con.execute(f"SELECT local_key, {in_pass}_error FROM couplings WHERE {in_pass}_failed AND NOT skipped").fetchall())
+    dispositions, codes, reasons = (rows.column(c).to_pylist() for c in ("disposition", "code", "reason"))
+    coupled, keys, records = (rows.column(c).to_pylist() for c in ("coupled", "local_key", "record"))
+    changed = False
+    for n, disposition in enumerate(dispositions):
+        again = disposition in BOOKED_AS_FAILED and coupled[n] and before.get(keys[n]) == error_text(codes[n], reasons[n])
+        first = in_pass == "from" and records[n] in planner.failing_again and disposition != "not a source"
+        if again or first:
+            if in_pass == "to":
+                planner.failing_again.add(records[n])
+            dispositions[n], codes[n] = "skipped", "fails_again"
+            reasons[n] = reasons[n] if again else "Skipped: the first pass of this run failed as before."
+            changed = True
+    if not changed:
+        return rows
+    for name, values in (("disposition", dispositions), ("code", codes), ("reason", reasons)):
+        rows = rows.set_column(rows.schema.get_field_index(name), ROWS.field(name), pa.array(values, pa.string()))
     return rows
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from synckit.mapping.model import Pass
 from synckit.mapping.schema import Column
 from synckit.planning.bind import DESTINATION, SOURCE, BoundMapping, FieldPlan, Side
+from synckit.planning.request import Request
 from synckit.planning.stage import DEFAULT_SCALE, TEXTUAL
 
 SQL_TYPES = {
@@ -186,7 +187,7 @@ def _ordered(bound: BoundMapping, side: Side) -> bool:
     return version is None or version.kind in ("datetime", "integer")
 
 
-def pairs(bound: BoundMapping) -> str:
+def pairs(bound: BoundMapping, request: Request) -> str:
     """Couplings joined to both narrow tables: who exists, who changed, whose compared values differ."""
     columns = ["c.id AS cid", "c.local_key AS lk", "c.integration_key AS ik", "c.skipped", "c.held", "c.found"]
     for side, letter in LETTER.items():
@@ -197,7 +198,8 @@ def pairs(bound: BoundMapping) -> str:
             f"COALESCE({letter}.leave_out, '') AS {letter}leave",
             f"COALESCE({letter}.err, FALSE) AS {letter}err",
             f"COALESCE({letter}.soft, FALSE) AS {letter}soft",
-            f"(c.{side}_ver IS NULL OR {letter}.ver IS DISTINCT FROM c.{side}_ver) AS {letter}c",
+            f"({_changed(side, letter, request)}) AS {letter}c",
+            ("TRUE" if request.whole else f"({letter}.key IN (SELECT key FROM due_{side}))") + f" AS {letter}due",
         ]
     columns.append("(c.local_ver IS NULL AND c.integration_ver IS NULL) AS never")
     for in_pass in ("to", "from"):
@@ -206,6 +208,14 @@ def pairs(bound: BoundMapping) -> str:
         f"CREATE TABLE pairs AS SELECT {', '.join(columns)} FROM couplings c "
         "LEFT JOIN n_local l ON l.key = c.local_key LEFT JOIN n_integration i ON i.key = c.integration_key"
     )
+
+
+def _changed(side: Side, letter: str, request: Request) -> str:
+    """Whether a row counts as changed since its pair was last synchronised; one that failed then counts as changed (3.7)."""
+    changed = f"c.{side}_ver IS NULL OR {letter}.ver IS DISTINCT FROM c.{side}_ver"
+    if request.asks_changed:
+        changed += f" OR c.{'to' if side == 'local' else 'from'}_failed"
+    return changed
 
 
 def _pair_differs(bound: BoundMapping, in_pass: Pass) -> str:
@@ -261,51 +271,82 @@ def wide(bound: BoundMapping, in_pass: Pass) -> str:
     )
 
 
-def decide(bound: BoundMapping, in_pass: Pass, only_pass: bool) -> str:
-    """The decision table of a full synchronisation (3.7, 3.8, design section 5) as one CASE over `det` and `w_<pass>`."""
+def decide(bound: BoundMapping, in_pass: Pass, request: Request, only_coupled: bool) -> str:
+    """The decision table (3.7, 3.8, 3.13, 3.14, design section 5) as one CASE over `det`, `w_<pass>` and, in the second pass, what
+    the first has decided."""
     s, t = LETTER[SOURCE[in_pass]], LETTER[DESTINATION[in_pass]]
+    mapping = bound.mapping
+    reference = mapping.semantics == "reference"
     fields = expressions(bound, in_pass)
     counting = [f for f in fields if f.plan.counts in ("always", "when blank")]
     two_way = _any(f"w.d{f.number}" for f in counting if f.plan.bidirectional)
     one_way = _any(f"w.d{f.number}" for f in counting if not f.plan.bidirectional)
-    carry = carries_both_ways(bound, in_pass)
-    errors = _any(
-        ["w.bad IS NOT NULL", "w.r_error IS NOT NULL"]
-        + [f"(w.e{f.number} AND {_carried(f, carry)})" for f in fields if f.plan.lookup]
-    )
-    insert_errors = _any(
-        ["w.bad IS NOT NULL", "w.r_error IS NOT NULL", "x.error IS NOT NULL"] + [f"w.e{f.number}" for f in fields if f.plan.lookup]
-    )
-    blocked = _any(
-        [f"(w.b{f.number} AND {_carried(f, carry)})" for f in fields if f.plan.lookup] + ["COALESCE(x.parent_failing, FALSE)"]
-    )
+    carry = carries_both_ways(bound, in_pass, request)
+    errors = _any(["w.bad IS NOT NULL", "w.r_error IS NOT NULL"] + [f"(w.e{f.number} AND {_carried(f, carry)})" for f in fields if f.plan.lookup])
+    insert_errors = _any(["w.bad IS NOT NULL", "w.r_error IS NOT NULL", "x.error IS NOT NULL"] + [f"w.e{f.number}" for f in fields if f.plan.lookup])
+    blocked = _any([f"(w.b{f.number} AND {_carried(f, carry)})" for f in fields if f.plan.lookup] + ["COALESCE(x.parent_failing, FALSE)"])
     insert_blocked = _any([f"w.b{f.number}" for f in fields if f.plan.lookup] + ["COALESCE(x.parent_failing, FALSE)"])
-    conflict = (
-        f"d.coupled AND NOT d.found AND d.lc AND d.ic AND {two_way}" if bound.mapping.direction == "bidirectional" else "FALSE"
-    )
-    if bound.mapping.semantics == "reference":
-        conflict = "FALSE"
-    gone = "'deleted partner'" if only_pass else "'not a source'"
+    second = in_pass == "from" and "to" in bound.passes
+    lines = ["WHEN d.coupled AND NOT d.le AND NOT d.ie THEN 'broken coupling'", "WHEN d.coupled AND d.skipped THEN 'skipped'",
+             "WHEN d.held IS NOT NULL THEN 'held'"]  # fmt: skip
+    only_pass = len(bound.passes) == 1 and request.whole
+    lines.append(f"WHEN NOT d.{s}e AND d.coupled THEN {literal('deleted partner' if only_pass else 'not a source')}")
+    lines.append(f"WHEN NOT d.{s}e THEN 'not a source'")
+    if second and not reference:
+        # what the first pass writes is seen by the second, and never written back
+        lines.append(f"WHEN p.disposition = 'update' AND p.carry AND p.two_way AND NOT {one_way} THEN 'unchanged'")
+        lines.append("WHEN p.disposition IN ('update', 'couple') AND NOT d.idue THEN 'unchanged'")
+    if not request.whole:
+        lines.append(f"WHEN NOT d.{s}due THEN 'not due'")
+    lines.append(f"WHEN NOT d.{s}inf THEN 'outside the filter'")
+    lines.append(f"WHEN d.{s}leave <> '' THEN 'left out by rule'")
+    if in_pass == "from" and leaves_out_own(bound, request):
+        lines.append("WHEN d.iown THEN 'left out by rule'")
+    if not request.creates(mapping, only_coupled):
+        lines.append(f"WHEN NOT d.coupled THEN {literal('not coupled, chosen' if request.kind == 'records' else 'not coupled')}")
+    lines += [f"WHEN NOT d.coupled AND ({insert_errors}) THEN 'will fail'", f"WHEN NOT d.coupled AND ({insert_blocked}) THEN 'blocked'",
+              "WHEN NOT d.coupled THEN 'create'"]  # fmt: skip
+    if reference and request.whole or mapping.deletion_conflict_resolution == "none":
+        lines.append(f"WHEN NOT d.{t}e THEN 'deleted partner'")
+    elif mapping.deletion_conflict_resolution == "remove_coupling":
+        lines.append(f"WHEN NOT d.{t}e THEN 'remove coupling'")
+    else:
+        lines += [f"WHEN NOT d.{t}e AND ({insert_errors}) THEN 'will fail'", f"WHEN NOT d.{t}e AND ({insert_blocked}) THEN 'blocked'",
+                  f"WHEN NOT d.{t}e THEN 'restore'"]  # fmt: skip
+    if request.asks_changed:
+        lines.append(f"WHEN NOT d.{s}c AND NOT d.found THEN 'unchanged'")
+    lines += _conflict(bound, in_pass, request, two_way)
+    rewrite = "'update'" if reference and not request.asks_changed and in_pass == "to" else "'unchanged'"
+    lines += [f"WHEN {errors} THEN 'will fail'", f"WHEN {blocked} THEN 'blocked'", "WHEN d.found THEN 'couple'",
+              f"WHEN ({carry} AND {two_way}) OR {one_way} THEN 'update'"]  # fmt: skip
+    first = "LEFT JOIN decided_to p ON p.rec = d.rec" if second else ""
+    newline = "\n        "
     return f"""
       SELECT d.rec, {carry} AS carry, {two_way} AS two_way, {one_way} AS one_way, CASE
-        WHEN d.coupled AND NOT d.le AND NOT d.ie THEN 'broken coupling'
-        WHEN d.coupled AND d.skipped THEN 'skipped'
-        WHEN d.held IS NOT NULL THEN 'held'
-        WHEN NOT d.{s}e AND d.coupled THEN {gone}
-        WHEN NOT d.{s}e THEN 'not a source'
-        WHEN NOT d.{s}inf THEN 'outside the filter'
-        WHEN d.{s}leave <> '' THEN 'left out by rule'
-        WHEN NOT d.coupled AND ({insert_errors}) THEN 'will fail'
-        WHEN NOT d.coupled AND ({insert_blocked}) THEN 'blocked'
-        WHEN NOT d.coupled THEN 'create'
-        WHEN NOT d.{t}e THEN 'deleted partner'
-        WHEN {conflict} THEN 'conflict'
-        WHEN {errors} THEN 'will fail'
-        WHEN {blocked} THEN 'blocked'
-        WHEN d.found THEN 'couple'
-        WHEN ({carry} AND {two_way}) OR {one_way} THEN 'update'
-        ELSE 'unchanged' END AS disposition
-      FROM det d LEFT JOIN w_{in_pass} w ON w.rec = d.rec LEFT JOIN x_{in_pass} x ON x.rec = d.rec"""
+        {newline.join(lines)}
+        ELSE {rewrite} END AS disposition
+      FROM det d LEFT JOIN w_{in_pass} w ON w.rec = d.rec LEFT JOIN x_{in_pass} x ON x.rec = d.rec {first}"""
+
+
+def _conflict(bound: BoundMapping, in_pass: Pass, request: Request, two_way: str) -> list[str]:
+    """Both sides changed, and a field that goes both ways differs (3.13): the policy speaks, else it is a conflict."""
+    mapping = bound.mapping
+    if mapping.direction != "bidirectional" or request.force or (mapping.semantics == "reference" and not request.asks_changed):
+        return []
+    both = f"WHEN d.coupled AND NOT d.found AND d.lc AND d.ic AND {two_way}"
+    policy = mapping.update_conflict_resolution
+    if policy == "none":
+        return [f"{both} THEN 'conflict'"]
+    loses = (policy == "get_from_integration") == (in_pass == "to")
+    return [f"{both} THEN 'loses to policy'"] if loses else []
+
+
+def leaves_out_own(bound: BoundMapping, request: Request) -> bool:
+    """Recurring runs of a bidirectional mapping leave out integration rows last changed by the integration user, unless an enabled
+    field goes from the integration side only (3.5)."""
+    mapping = bound.mapping
+    one_way = any(f.enabled and f.direction == "from_integration" and f.integration for f in mapping.fields)
+    return request.kind == "modified" and mapping.direction == "bidirectional" and mapping.skip_own_changes_on_integration and not one_way
 
 
 def _carried(f: Expressions, carry: str) -> str:
@@ -317,16 +358,28 @@ def _any(tests: object) -> str:
     return f"COALESCE(({' OR '.join(parts)}), FALSE)" if parts else "FALSE"
 
 
-def carries_both_ways(bound: BoundMapping, in_pass: Pass) -> str:
-    """Whether this pass carries the fields that go both ways. In a full synchronisation the local side speaks first, but a pair that
-    only the integration side has changed since it was last synchronised is left to the second pass, so that nothing newer is
-    overwritten (the reference writes the older local value there: 13.13)."""
-    if bound.mapping.direction != "bidirectional" or bound.mapping.semantics == "reference":
-        return "TRUE" if in_pass == "to" or bound.mapping.direction != "bidirectional" else "(NOT d.linf)"
+def carries_both_ways(bound: BoundMapping, in_pass: Pass, request: Request) -> str:
+    """Whether this pass carries the fields that go both ways.
+
+    Where only changed rows are asked for, the pass of the changed side carries them, and the second pass none that the first has
+    carried. In a full synchronisation the local side speaks first, but a pair that only the integration side has changed since it
+    was last synchronised is left to the second pass, so that nothing newer is overwritten (the reference writes the older local value
+    there: 13.13).
+    """
+    mapping = bound.mapping
+    if mapping.direction != "bidirectional" or request.force or len(bound.passes) == 1:
+        return "TRUE"
+    if request.asks_changed:
+        return "TRUE" if in_pass == "to" else "NOT COALESCE(p.disposition = 'update' AND p.two_way, FALSE)"
+    if mapping.semantics == "reference":
+        return "TRUE" if in_pass == "to" else "(NOT d.linf)"
+    winner = mapping.update_conflict_resolution
     if in_pass == "to":
-        return "(d.found OR NOT (d.ic AND NOT d.lc AND d.iinf AND d.ileave = ''))"
+        lost = " AND NOT (d.lc AND d.ic)" if winner == "get_from_integration" else ""
+        return f"(d.found OR NOT (d.ic AND NOT d.lc AND d.iinf AND d.ileave = ''){lost})"
     to_carries = "(d.linf AND d.lleave = '')"
-    return f"(NOT d.coupled OR (NOT d.found AND NOT d.lc AND (d.ic OR NOT {to_carries})))"
+    won = "(d.lc AND d.ic) OR " if winner == "get_from_integration" else ""
+    return f"(NOT d.coupled OR (NOT d.found AND ({won}(NOT d.lc AND (d.ic OR NOT {to_carries})))))"
 
 
 def changes(bound: BoundMapping, in_pass: Pass) -> str:
@@ -361,14 +414,14 @@ def blockers(bound: BoundMapping, in_pass: Pass) -> str:
     parts = [
         f"SELECT w.rec, {f.number} AS field, w.m{f.number} AS mapping, w.k{f.number} AS source_key, w.v{f.number} AS value "
         f"FROM w_{in_pass} w JOIN decided_{in_pass} q ON q.rec = w.rec "
-        f"WHERE w.m{f.number} IS NOT NULL AND (q.disposition IN ('create', 'blocked', 'will fail') OR (q.disposition IN ('update', 'couple') "
+        f"WHERE w.m{f.number} IS NOT NULL AND (q.disposition IN ('create', 'restore', 'blocked', 'will fail') OR (q.disposition IN ('update', 'couple') "
         f"AND w.d{f.number}{' AND q.carry' if f.plan.bidirectional else ''}))"
         for f in expressions(bound, in_pass)
         if f.plan.lookup
     ]
     parts.append(
         f"SELECT w.rec, -1 AS field, w.r_parent AS mapping, w.r_parent_key AS source_key, '' AS value FROM w_{in_pass} w JOIN decided_{in_pass} q ON q.rec = w.rec "
-        "WHERE w.r_parent IS NOT NULL AND q.disposition IN ('create', 'blocked', 'update')"
+        "WHERE w.r_parent IS NOT NULL AND q.disposition IN ('create', 'restore', 'blocked', 'update')"
     )
     return " UNION ALL ".join(parts) + " ORDER BY 1, 2"
 

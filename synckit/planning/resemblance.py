@@ -76,7 +76,7 @@ def resembling(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.T
     con.register("created_keys", created.table.select(["record", "source_key"]))
     for table, alias, limit in (
         (f"n_{source}", "likeness_new", "JOIN created_keys c ON c.source_key = n.key"),
-        (f"n_{destination}", "likeness_old", ""),
+        (planner.whole_table(destination), "likeness_old", ""),
     ):
         record = "c.record" if limit else "0 AS record"
         values = ", ".join(f"{_normal(k, 'n')} AS {k}" for k in kinds)

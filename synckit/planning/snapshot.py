@@ -24,7 +24,7 @@ from synckit.mapping.transformation import RuleBook
 from synckit.planning.bind import OPTION_LABEL, OPTION_VALUE, SOURCE, BoundMapping, BoundSide, Side, rule_column
 from synckit.planning.creates import chosen_template
 from synckit.planning.stage import Staging, arrow_type, as_text, canonical, needs_cut
-from synckit.systems.protocol import VERSION_TOKEN, Snapshot, System
+from synckit.systems.protocol import VERSION_TOKEN, Condition, Snapshot, System
 
 
 @dataclass
@@ -148,16 +148,15 @@ class SideReader:
                 columns[column.name] = column
         return list(columns.values())
 
-    def batches(self, whole: bool, keys: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Staged batches: all rows in narrow form, or the rows of `keys` whole."""
+    def batches(self, whole: bool, keys: Sequence[str] | None = None, where: Sequence[Condition] = ()) -> Iterator[pa.RecordBatch]:
+        """Staged batches in narrow form or `whole`: all rows, those that meet `where`, or those of `keys`."""
         names = [c.name for c in self.wanted(whole)]
         if self.side.option_set is not None:
             source: Iterable[pa.RecordBatch] = self._options(names, keys).to_batches()
         else:
             names += [VERSION_TOKEN] if whole and self.side.version is not None else []
-            source = self.snapshot.read(
-                self.side.table, names, keys=keys, key_column=self.side.uid.name if keys is not None else None
-            )
+            key_column = self.side.uid.name if keys is not None else None
+            source = self.snapshot.read(self.side.table, names, where=where, keys=keys, key_column=key_column)
         for batch in source:
             if batch.num_rows:
                 yield self.stage(batch, self._head(batch, whole))
@@ -228,13 +227,23 @@ class SideReader:
         batch = pa.RecordBatch.from_pydict(columns)
         return self.stage(batch, self._head(batch, whole)).schema
 
-    def load(self, con: duckdb.DuckDBPyConnection, table: str, select: str, whole: bool, keys: Sequence[str] | None = None) -> None:
-        """CREATE TABLE `table` AS `select`, which reads the staged rows under the name "s" and may join lookup tables."""
+    def load(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        table: str,
+        select: str,
+        whole: bool,
+        keys: Sequence[str] | None = None,
+        where: Sequence[Condition] = (),
+        more: bool = False,
+    ) -> None:
+        """CREATE TABLE `table` AS `select` (or add to it), which reads the staged rows as {rows} and may join lookup tables."""
         schema = self.schema(whole)
         cursor = con.cursor()
-        staged = (batch.cast(schema) if batch.schema != schema else batch for batch in self.batches(whole, keys))
+        staged = (batch.cast(schema) if batch.schema != schema else batch for batch in self.batches(whole, keys, where))
         cursor.register("s_rows", pa.RecordBatchReader.from_batches(schema, staged))
-        cursor.execute(f"CREATE TABLE {table} AS {select.replace('{rows}', 's_rows')}")
+        verb = f"INSERT INTO {table}" if more else f"CREATE TABLE {table} AS"
+        cursor.execute(f"{verb} {select.replace('{rows}', 's_rows')}")
         cursor.unregister("s_rows")
         cursor.close()
 

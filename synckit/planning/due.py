@@ -1,0 +1,107 @@
+"""Incremental reading: only the rows newer than the watermark, those that are due, their partners, and keys to find deletions by."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synckit.planning.bind import SIDES, Side
+from synckit.systems.protocol import Condition
+
+if TYPE_CHECKING:
+    from synckit.planning.mapping_plan import MappingPlanner
+
+OVERLAP: dict[Side, float] = {"local": 0.0, "integration": 0.999}  # seconds before the watermark that are read again (3.5)
+
+
+def read_due(planner: MappingPlanner) -> None:
+    """Fill n_local and n_integration with the rows that an incremental or chosen run looks at, and due_<side> with those among them
+    that are sources; couplings keep only what is looked at."""
+    con, request = planner.con, planner.planning.request
+    chosen = request.chosen.get(planner.bound.name)
+    for side in SIDES:
+        con.execute(f"CREATE OR REPLACE TABLE due_{side} (key VARCHAR)")
+    if chosen is not None:
+        planner.load("n", False, {side: sorted(chosen.get(side, frozenset())) for side in SIDES})
+        for side in SIDES:
+            con.execute(f"INSERT INTO due_{side} SELECT key FROM n_{side}")
+        survivors: dict[Side, set[str]] = {side: set() for side in SIDES}
+        con.execute("CREATE OR REPLACE TABLE gone AS SELECT id FROM couplings WHERE FALSE")
+    else:
+        where = {side: since_watermark(planner, side) for side in SIDES}
+        planner.load("n", False, None, where)
+        for side in SIDES:
+            con.execute(f"INSERT INTO due_{side} SELECT n.key FROM n_{side} n {_not_at_the_mark(planner, side)}")
+        survivors = _survivors(planner)
+    for side in SIDES:
+        waiting = survivors[side] if chosen is not None else survivors[side] | _waiting(planner, side)
+        known = set(planner.column(f"SELECT key FROM n_{side}"))
+        planner.load_more(side, sorted(waiting - known))
+        con.register("waiting", pa.table({"key": pa.array(sorted(waiting), pa.string())}))
+        con.execute(f"INSERT INTO due_{side} SELECT key FROM waiting WHERE key IN (SELECT key FROM n_{side}) AND key NOT IN (SELECT key FROM due_{side})")
+        con.unregister("waiting")
+    looked = "local_key IN (SELECT key FROM n_local) OR integration_key IN (SELECT key FROM n_integration) OR id IN (SELECT id FROM gone)"
+    con.execute(f"DELETE FROM couplings WHERE NOT ({looked})")
+    for side in SIDES:
+        partners = planner.column(f"SELECT {side}_key FROM couplings WHERE {side}_key NOT IN (SELECT key FROM n_{side}) ORDER BY 1")
+        planner.load_more(side, partners)
+
+
+def since_watermark(planner: MappingPlanner, side: Side) -> list[Condition]:
+    """The condition that limits one side to rows at or after its watermark; none where all rows are asked for."""
+    version = planner.bound.side(side).version
+    mark = watermark(planner, side)
+    if version is None or mark is None:
+        return []
+    if version.kind == "integer":
+        return [Condition(version.name, ">=", int(mark))]
+    return [Condition(version.name, ">" if OVERLAP[side] else ">=", datetime.fromisoformat(mark) - timedelta(seconds=OVERLAP[side]))]
+
+
+def watermark(planner: MappingPlanner, side: Side) -> str | None:
+    """The side's watermark as the ledger holds it; None where the run starts from the beginning."""
+    request = planner.planning.request
+    version = planner.bound.side(side).version
+    if request.from_start or version is None or version.kind not in ("datetime", "integer"):
+        return None
+    return planner.planning.ledger.watermarks(planner.bound.name).get(side) or None
+
+
+def _not_at_the_mark(planner: MappingPlanner, side: Side) -> str:
+    """Rows of the local side that stand at the watermark are read, and not counted where they equal their stamp (design section 5)."""
+    mark = watermark(planner, side)
+    version = planner.bound.side(side).version
+    if side == "integration" or mark is None or version is None:
+        return ""
+    value = f"{int(mark)}" if version.kind == "integer" else f"epoch_us(TIMESTAMP '{datetime.fromisoformat(mark).isoformat(sep=' ')}')"
+    return f"LEFT JOIN couplings c ON c.{side}_key = n.key WHERE NOT (n.ver = {value} AND c.{side}_ver IS NOT DISTINCT FROM n.ver)"
+
+
+def _waiting(planner: MappingPlanner, side: Side) -> set[str]:
+    """Rows that are looked at whatever the watermark says: due, failed before and not skipped, coupled and never synchronised."""
+    table = planner.planning.ledger.due(planner.bound.name)
+    due = set(table.filter(pc.equal(table.column("side"), side)).column("key").to_pylist())
+    result = "to_failed" if side == "local" else "from_failed"
+    failed = planner.column(f"SELECT {side}_key FROM couplings WHERE NOT skipped AND ({result} OR {side}_ver IS NULL)")
+    return due | set(failed) if planner.bound.side(side).version is not None else due
+
+
+def _survivors(planner: MappingPlanner) -> dict[Side, set[str]]:
+    """Found by keys alone: couplings one of whose rows is gone make the other row due; table `gone` holds their ids."""
+    con = planner.con
+    if not planner.planning.request.deletions:
+        con.execute("CREATE OR REPLACE TABLE gone AS SELECT id FROM couplings WHERE FALSE")
+        return {side: set() for side in SIDES}
+    for side in SIDES:
+        planner.load_keys(side)
+    con.execute(
+        "CREATE OR REPLACE TABLE gone AS SELECT c.id, c.local_key, c.integration_key, l.key IS NOT NULL AS le, i.key IS NOT NULL AS ie FROM couplings c "
+        "LEFT JOIN k_local l ON l.key = c.local_key LEFT JOIN k_integration i ON i.key = c.integration_key WHERE l.key IS NULL OR i.key IS NULL"
+    )
+    return {
+        "local": set(planner.column("SELECT local_key FROM gone WHERE le")),
+        "integration": set(planner.column("SELECT integration_key FROM gone WHERE ie")),
+    }
