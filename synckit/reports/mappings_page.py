@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import pandas as pd
 
@@ -24,7 +25,9 @@ COLUMNS = (
 RULE_COLUMNS = ("rule", "mapping", "effect", "carried_out_by")
 
 
-def mappings_page(description: Workspace, schemas: Mapping[str, Schema], ledger: Ledger) -> pd.DataFrame:
+def mappings_page(
+    description: Workspace, schemas: Mapping[Literal["local", "integration"], Schema], ledger: Ledger
+) -> pd.DataFrame:
     """One line per mapping in the order of a run, with the columns COLUMNS (the Integration Table Mappings page).
 
     `only_coupled` is what holds now; `only_coupled_from` says who says so: "standard", "file", or the ledger setting that overrides
