@@ -7,8 +7,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 
-from .features import Floats
-from .records import Ints
+from .records import Floats, Ints
 
 #: Two candidates whose log-odds differ by less than this are as good as equal (odds of two to one).
 NEARLY = 0.7

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .records import Field, Ints, Pool
+from .records import Field, Floats, Ints, Pool
 
 #: Products a row that may be spent on average.
 WORK = 1500
@@ -145,8 +145,8 @@ def entropy(field: Field) -> float:
     return float(-(share * np.log2(share)).sum())
 
 
-def row_matrix(pool: Pool) -> sparse.csr_matrix:
-    """Rows of the pool x keys that at least two and not too many rows hold."""
+def row_matrix(pool: Pool) -> tuple[sparse.csr_matrix, Floats]:
+    """Rows of the pool x keys that at least two and not too many rows hold; and per row what it shares with a row equal to it."""
     families: dict[str, list[Field]] = {}
     for field in pool.fields:
         if field.forms:
@@ -160,12 +160,13 @@ def row_matrix(pool: Pool) -> sparse.csr_matrix:
         blocks.append(total)
     blocks += list(_value_pairs(pool))
     if not blocks:
-        return sparse.csr_matrix((pool.size, 1), dtype=np.float32)
+        return sparse.csr_matrix((pool.size, 1), dtype=np.float32), np.zeros(pool.size)
     often = [np.bincount(block.indices, minlength=block.shape[1]) for block in blocks]
     cap = _cap(np.concatenate(often), pool.size)
-    return sparse.hstack(
-        [block[:, (n > 1) & (n <= cap)] for block, n in zip(blocks, often, strict=True)], format="csr", dtype=np.float32
-    )
+    shared = [block[:, n > 1] for block, n in zip(blocks, often, strict=True)]
+    own = sum((np.asarray(block.multiply(block).sum(axis=1)).ravel() for block in shared), np.zeros(pool.size))
+    kept = [block[:, n[n > 1] <= cap] for block, n in zip(shared, often, strict=True)]
+    return sparse.hstack(kept, format="csr", dtype=np.float32), own
 
 
 def _cap(often: Ints, size: int) -> int:
@@ -205,8 +206,7 @@ def _value_pairs(pool: Pool) -> list[sparse.csr_matrix]:
 
 def candidate_pairs(pool: Pool) -> tuple[Ints, Ints]:
     """Row numbers (first < second) of the pairs worth comparing, sorted, without repeats; both sides and within each side."""
-    keys = row_matrix(pool)
-    own = np.asarray(keys.multiply(keys).sum(axis=1)).ravel()
+    keys, own = row_matrix(pool)
     turned = keys.T.tocsr()
     effort = np.asarray((keys != 0) @ np.diff(turned.indptr).reshape(-1, 1)).ravel()
     cuts = np.searchsorted(np.cumsum(effort), np.arange(1, effort.sum() // 6_000_000 + 1) * 6_000_000)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .features import Floats
-from .records import Ints
+from .records import Floats, Ints
 
 
 def group(size: int, first: Ints, second: Ints, score: Floats, threshold: float, equal: Sequence[tuple[int, int]] = ()) -> Ints:

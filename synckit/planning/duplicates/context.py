@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .features import Floats
-from .records import Ints
+from .records import Floats, Ints
 
 #: A triangle of two sames and one not is taken for this much (log) less likely than a consistent one: as support, as contradiction.
 SUPPORT, CONTRADICTION = 2.0, 1.0

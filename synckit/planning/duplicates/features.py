@@ -10,9 +10,8 @@ from rapidfuzz.process import cpdist
 from scipy import sparse
 
 from .candidates import gram_matrix, numbers_of
-from .records import Field, Ints, Pool
+from .records import Field, Floats, Ints, Pool
 
-Floats = np.ndarray
 #: Meanings whose values are short strings of signs: one sign more, less, other or swapped is a typing error.
 SIGNS = frozenset(["code", "registration", "post code", "phone"])
 

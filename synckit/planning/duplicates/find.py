@@ -15,8 +15,8 @@ from .assignment import one_to_one
 from .candidates import candidate_pairs
 from .clusters import group
 from .context import Pairs, competition, third_records
-from .features import Floats, similarities
-from .records import FieldPair, Ints, Pool, pool_of
+from .features import similarities
+from .records import FieldPair, Floats, Ints, Pool, pool_of
 from .score import EDGES, fit, levels_of
 
 #: Pairs with a lower score are not listed.

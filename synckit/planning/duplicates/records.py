@@ -16,6 +16,7 @@ from .meaning import FAMILY_OF, infer_meaning
 from .normalise import BLANKS, FORM_OF, fold
 
 Ints = np.ndarray
+Floats = np.ndarray
 
 
 @dataclass(frozen=True)

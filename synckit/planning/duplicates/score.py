@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .features import Floats, compare
-from .records import Field, Ints, Pool
+from .features import compare
+from .records import Field, Floats, Ints, Pool
 
 #: Lower edges of the levels of similarity above "different"; the last level below equal ends at 1.
 EDGES = np.array([0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.94, 0.999])
@@ -66,9 +66,13 @@ class Model:
     shared: Floats
     groups: Ints
 
+    def said(self, levels: Ints) -> Floats:
+        """(fields x pairs) log-odds of each field by itself; 0 where missing."""
+        return np.array([np.append(w, 0.0)[level] for w, level in zip(self.weights, levels, strict=True)]).reshape(levels.shape)
+
     def evidence(self, levels: Ints) -> Floats:
         """(fields x pairs) log-odds after saturation; 0 where missing. Each field's part of a saturated group shrinks alike."""
-        said = np.array([np.append(w, 0.0)[level] for w, level in zip(self.weights, levels, strict=True)])
+        said = self.said(levels)
         for group in (1, 2):
             members = np.flatnonzero(self.groups == group)
             if len(members):
@@ -136,7 +140,7 @@ def fit(pool: Pool, levels: Ints, relation: Ints) -> Model:
     names = groups == 2
     model = Model(weights, np.full(3, -np.log(max(2, pool.size) / 2)), np.array([0.0, _SHARED, _SHARED]), groups)
     for _ in range(_ROUNDS):
-        said = np.array([np.append(w, 0.0)[level] for w, level in zip(model.weights, levels, strict=True)]).reshape(levels.shape)
+        said = model.said(levels)
         logit, only_group = model.base[relation], np.zeros((3, levels.shape[1]))
         for group in (0, 1, 2):
             total = said[groups == group].sum(axis=0)
