@@ -227,13 +227,17 @@ class Workspace:
 
     def _plan(self, mappings: Sequence[str] | str | None, request: Request, progress: Progress) -> Plan:
         names = [mappings] if isinstance(mappings, str) else mappings
-        return plan_run(self.description, self.systems, self.ledger, names, request, self.clock(), operator(), self.rulebook, progress)
+        return plan_run(
+            self.description, self.systems, self.ledger, names, request, self.clock(), operator(), self.rulebook, progress
+        )
 
     def _both_sides(self, name: str, keys: dict[Side, list[str]]) -> dict[Side, frozenset[str]]:
         """The chosen records with their coupled partners: either row of a pair stands for the pair."""
         table = self.ledger.couplings(name)
         found: dict[Side, set[str]] = {side: set(keys[side]) for side in SIDES}
-        for local, integration in zip(table.column("local_key").to_pylist(), table.column("integration_key").to_pylist(), strict=True):
+        for local, integration in zip(
+            table.column("local_key").to_pylist(), table.column("integration_key").to_pylist(), strict=True
+        ):
             if local in found["local"] or integration in found["integration"]:
                 found["local"].add(local)
                 found["integration"].add(integration)
@@ -258,7 +262,10 @@ class Workspace:
         for key in given:
             hit = key if key in known or key in coupled else numbers.get(key)
             if hit is None:
-                raise SynckitError(f'{self.systems[side].title} has no record "{key}" in {bound.table.caption or bound.table.name}.' + nearest(key, list(numbers)[:5000]))
+                raise SynckitError(
+                    f'{self.systems[side].title} has no record "{key}" in {bound.table.caption or bound.table.name}.'
+                    + nearest(key, list(numbers)[:5000])
+                )
             found.append(hit)
         return found
 
@@ -310,10 +317,17 @@ class Workspace:
 
 
 def _direction(text: str | None) -> Any:
-    """"to" or "from", also as to_integration, from_integration; None for both."""
+    """ "to" or "from", also as to_integration, from_integration; None for both."""
     if text is None:
         return None
-    short = {"to": "to", "to_integration": "to", "to-integration": "to", "from": "from", "from_integration": "from", "from-integration": "from"}
+    short = {
+        "to": "to",
+        "to_integration": "to",
+        "to-integration": "to",
+        "from": "from",
+        "from_integration": "from",
+        "from-integration": "from",
+    }
     if text not in short:
         raise SynckitError(f'There is no direction "{text}". Write to or from.')
     return short[text]

@@ -47,6 +47,12 @@ class Sending:
     journal: int = 0
 
 
+def journal_uncoupled(*arguments: Any) -> None:
+    from synckit.applying.run import journal_uncoupled as journal
+
+    journal(*arguments)
+
+
 class Chunk:
     """Lines of one mapping, pass, table and kind of write."""
 
@@ -260,7 +266,12 @@ class Chunk:
         with applier.ws.ledger.transaction(epoch=applier.epoch) as tx:
             tx.journal_outcomes([self._outcome(s, o) for s, o in zip(sendings, outcomes, strict=True)])
             if self.step == 1:
-                new = [(s, o) for s, o in done if not s.line.row["coupled"]]
+                restored = [s.source_key for s, _ in done if s.line.row["disposition"] == "restore"]
+                if restored:
+                    dead = list(tx.couplings_of(name, source, restored).values())
+                    journal_uncoupled(tx, applier.run_id, applier.jobs[name, self.in_pass], self.in_pass, dead)
+                    tx.remove_couplings([c["id"] for c in dead])
+                new = [(s, o) for s, o in done if not s.line.row["coupled"] or s.line.row["disposition"] == "restore"]
                 refused = tx.add_couplings([self._coupling(s, o) for s, o in new])
                 tx.count_created(name, source, [s.source_key for s, o in new if s.write.op == "insert"])
                 coupled = tx.couplings_of(name, source, [s.source_key for s, _ in done])
@@ -282,7 +293,7 @@ class Chunk:
         applier, row = self.applier, sending.line.row
         key = outcome.key or sending.key or ""
         applier.tokens[self.mapping, self.side, key] = outcome.token
-        if self.step == 1 and not row["coupled"]:
+        if self.step == 1 and (not row["coupled"] or row["disposition"] == "restore"):
             keys: dict[str, str | None] = {f"{self.source}_key": sending.source_key, f"{self.side}_key": key, "code": None}
             number = self.bound.local.key
             if number is not None and self.side == "local":
@@ -312,7 +323,7 @@ class Chunk:
 
     def _still_to_carry(self, row: dict[str, Any], coupling: dict[str, Any]) -> bool:
         passes = self.applier.plan.base.mappings[self.mapping].passes
-        newer = row["coupled"] and coupling[f"{self.side}_stamp"] != row[f"{self.side}_token"]
+        newer = row["coupled"] and row["disposition"] != "restore" and coupling[f"{self.side}_stamp"] != row[f"{self.side}_token"]
         if self.in_pass == "to":
             return bool(newer and "from" in passes)
         carried = (self.mapping, "local", row["local_key"]) in self.applier.tokens or (

@@ -64,6 +64,28 @@ def apply_plan(
         ws.ledger.lease.release(epoch)
 
 
+def journal_uncoupled(tx: Any, run_id: int, job_id: str, in_pass: Pass, couplings: list[dict[str, Any]]) -> None:
+    """Write removed couplings into the journal, with all that they held, so that undo can return them."""
+    kept = (
+        "local_stamp",
+        "integration_stamp",
+        "fingerprints",
+        "to_result",
+        "from_result",
+        "to_error",
+        "from_error",
+        "skipped",
+        "held",
+    )
+    lines = [
+        {"run_id": run_id, "job_id": job_id, "mapping": c["mapping"], "direction": PASS_DIRECTION[in_pass], "op": "uncouple", "seq": -1,
+         "local_key": c["local_key"], "integration_key": c["integration_key"], "before": {k: c[k] for k in kept}, "state": "done"}
+        for c in couplings
+    ]  # fmt: skip
+    if lines:
+        tx.journal_intents(lines)
+
+
 class Applier:
     """Carries out one plan in one run. `state` says of every planned write, by its line number in the plan, what became of it;
     `made` what a created record is called on either side; `tokens` the versions that this run itself has written."""
@@ -163,6 +185,8 @@ class Applier:
             return
         rows = self._rows(name, in_pass, step=1)
         head = self.plan.base.mappings[name]
+        if self.plan.base.kind == "records" and not self._concerns(name, in_pass, rows):
+            return  # nothing of what was chosen takes part: no job (S-013, S-033, S-089)
         if place not in self.jobs:
             with self.ws.ledger.transaction(epoch=self.epoch) as tx:
                 planned = self.plan.counters()[name, in_pass]
@@ -192,7 +216,7 @@ class Applier:
 
     def _book_predicted(self, tx: Any, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
         """Predicted failures and undecided conflicts are booked as failed without sending anything (design section 6)."""
-        failing = [r for r in rows if r["disposition"] in BOOKED_AS_FAILED]
+        failing = [r for r in rows if r["disposition"] in BOOKED_AS_FAILED or r["code"] == "fails_again"]
         left_out = [r for r in rows if r["disposition"] == "excluded"]
         source = SOURCE[in_pass]
         errors: dict[int, list[dict[str, Any]]] = {}
@@ -206,16 +230,22 @@ class Applier:
         for row in failing:
             common = {"job_id": self.jobs[name, in_pass], "run_id": self.run_id, "mapping": name, "local_key": row["local_key"],
                       "integration_key": row["integration_key"]}  # fmt: skip
-            mine = errors.get(row["record"]) if row["disposition"] == "will fail" else None
+            mine = errors.get(row["record"])
             for error in mine or [{"code": row["code"], "field": "", "value": None, "message": row["reason"]}]:
                 booked.append({**common, **{k: error[k] or "" for k in ("code", "field", "value", "message")}})
             coupling = coupled.get(row[f"{source}_key"])
             if coupling is not None:
-                marked.append({"id": coupling["id"], "code": row["code"], "message": row["reason"]})
-            if row[f"{source}_key"]:
+                marked.append(
+                    {"id": coupling["id"], "code": row["code"], "message": row["reason"], "skipped": row["code"] == "fails_again"}
+                )
+            if row[f"{source}_key"] and row["code"] != "fails_again":
                 due.append(
                     {"mapping": name, "side": source, "key": row[f"{source}_key"], "reason": row["reason"], "run_id": self.run_id}
                 )
+        if self.plan.base.kind == "modified":
+            due += [{"mapping": name, "side": source, "key": r[f"{source}_key"], "reason": r["reason"], "run_id": self.run_id}
+                    for r in rows if r["disposition"] == "not coupled"]  # fmt: skip
+        self._remove_couplings(tx, name, in_pass, [r for r in rows if r["disposition"] == "remove coupling"])
         tx.book_errors(booked)
         tx.mark_results(marked, in_pass, self.jobs[name, in_pass])
         tx.set_due(due)
@@ -225,6 +255,18 @@ class Applier:
         tx.set_held(
             [{"mapping": name, "side": source, "key": r[f"{source}_key"], "reason": reason, "run_id": self.run_id} for r in lone]
         )
+
+    def _concerns(self, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> bool:
+        skipped = sum(1 for r in rows if r["disposition"] == "skipped" and r["code"] == "skipped")
+        counted = sum(self.plan.counters()[name, in_pass].values())
+        return counted > skipped or bool(self.plan.base.mappings[name].messages)
+
+    def _remove_couplings(self, tx: Any, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
+        """Remove the couplings of rows whose partner is gone, as the mapping's policy says; the journal keeps what they were."""
+        coupled = tx.couplings_of(name, SOURCE[in_pass], [r[f"{SOURCE[in_pass]}_key"] for r in rows])
+        ids = [c["id"] for c in coupled.values()]
+        journal_uncoupled(tx, self.run_id, self.jobs[name, in_pass], in_pass, list(coupled.values()))
+        tx.remove_couplings(ids)
 
     def _stamp_equal(self, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
         """Rows found equal are in step: both stamps become the versions seen (S-057); what another pass still carries stays open."""
@@ -239,12 +281,13 @@ class Applier:
                     coupling = coupled.get(row[f"{source}_key"])
                     if coupling is None or coupling[f"{destination}_key"] != row[f"{destination}_key"]:
                         continue
-                    wholly = row["code"] == "equal" or self._carried_before(name, in_pass, row)
-                    if not wholly:
+                    if row["code"] not in ("equal", "echo") and not self._carried_before(name, in_pass, row):
                         continue
-                    stamps.append({"id": coupling["id"], **{f"{s}_stamp": self.version(name, s, row) for s in SIDES}})
+                    # each pass speaks for its own source side; what the other side changed, its own pass has still to carry
+                    sides = (source,) if len(self.plan.base.mappings[name].passes) > 1 else SIDES
+                    stamps.append({"id": coupling["id"], **{f"{s}_stamp": self.version(name, s, row) for s in sides}})
                 tx.stamp(stamps)
-                tx.clear_due(name, source, [r[f"{source}_key"] for r in part if r["code"] == "equal"])
+                tx.clear_due(name, source, [r[f"{source}_key"] for r in part])
 
     def _carried_before(self, name: str, in_pass: Pass, row: dict[str, Any]) -> bool:
         """Whether the first pass of this run has carried this record's changes, so that the second finds nothing left to do."""
@@ -279,7 +322,7 @@ class Applier:
                 number = taken.get(place, 0)
                 taken[place] = number + 1
                 here = here[number : number + 1]
-            yield Line(row, by_record.get(row["record"]) if row["disposition"] == "create" else None, here)
+            yield Line(row, by_record.get(row["record"]) if row["disposition"] in ("create", "restore") else None, here)
 
     def _chunks(self, lines: Iterator[Line]) -> Iterator[Chunk]:
         """Lines of one mapping and pass in chunks; a chunk writes one table of one side with one kind of row."""

@@ -41,7 +41,9 @@ def read_due(planner: MappingPlanner) -> None:
         known = set(planner.column(f"SELECT key FROM n_{side}"))
         planner.load_more(side, sorted(waiting - known))
         con.register("waiting", pa.table({"key": pa.array(sorted(waiting), pa.string())}))
-        con.execute(f"INSERT INTO due_{side} SELECT key FROM waiting WHERE key IN (SELECT key FROM n_{side}) AND key NOT IN (SELECT key FROM due_{side})")
+        con.execute(
+            f"INSERT INTO due_{side} SELECT key FROM waiting WHERE key IN (SELECT key FROM n_{side}) AND key NOT IN (SELECT key FROM due_{side})"
+        )
         con.unregister("waiting")
     looked = "local_key IN (SELECT key FROM n_local) OR integration_key IN (SELECT key FROM n_integration) OR id IN (SELECT id FROM gone)"
     con.execute(f"DELETE FROM couplings WHERE NOT ({looked})")
@@ -58,7 +60,9 @@ def since_watermark(planner: MappingPlanner, side: Side) -> list[Condition]:
         return []
     if version.kind == "integer":
         return [Condition(version.name, ">=", int(mark))]
-    return [Condition(version.name, ">" if OVERLAP[side] else ">=", datetime.fromisoformat(mark) - timedelta(seconds=OVERLAP[side]))]
+    return [
+        Condition(version.name, ">" if OVERLAP[side] else ">=", datetime.fromisoformat(mark) - timedelta(seconds=OVERLAP[side]))
+    ]
 
 
 def watermark(planner: MappingPlanner, side: Side) -> str | None:
@@ -76,7 +80,9 @@ def _not_at_the_mark(planner: MappingPlanner, side: Side) -> str:
     version = planner.bound.side(side).version
     if side == "integration" or mark is None or version is None:
         return ""
-    value = f"{int(mark)}" if version.kind == "integer" else f"epoch_us(TIMESTAMP '{datetime.fromisoformat(mark).isoformat(sep=' ')}')"
+    value = (
+        f"{int(mark)}" if version.kind == "integer" else f"epoch_us(TIMESTAMP '{datetime.fromisoformat(mark).isoformat(sep=' ')}')"
+    )
     return f"LEFT JOIN couplings c ON c.{side}_key = n.key WHERE NOT (n.ver = {value} AND c.{side}_ver IS NOT DISTINCT FROM n.ver)"
 
 

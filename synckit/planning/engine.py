@@ -26,7 +26,6 @@ from synckit.mapping.transformation import RuleBook
 from synckit.planning import reconcile as sql
 from synckit.planning.bind import SIDES, BoundMapping, Side, bind
 from synckit.planning.mapping_plan import MappingHead, MappingPlan, fingerprint, plan_mapping
-
 from synckit.planning.plan import Plan, PlanBase
 from synckit.planning.plan import Side as PlanSide
 from synckit.planning.request import Request
@@ -184,7 +183,9 @@ def plan_run(
                 break
             reading.close()
             if attempt == 4:
-                raise SynckitError("Another synchronisation is being applied right now. Wait until it has finished, then plan again.")
+                raise SynckitError(
+                    "Another synchronisation is being applied right now. Wait until it has finished, then plan again."
+                )
             time.sleep(0.2)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="synckit-", ignore_cleanup_errors=True))
         con = stack.enter_context(planning_database(workspace.memory, Path(folder)))

@@ -17,8 +17,8 @@ from synckit.errors import SynckitError
 from synckit.mapping.model import Pass
 from synckit.planning import reconcile as sql
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side
-from synckit.planning.due import read_due
 from synckit.planning.creates import Creates, planned_creates
+from synckit.planning.due import read_due
 from synckit.planning.reasons import describe
 from synckit.planning.resemblance import likenesses, resembling
 from synckit.planning.review import review_line
@@ -195,9 +195,7 @@ class MappingPlanner:
             return
         tables = {}
         for side in SIDES:
-            keys = self.column(
-                f"SELECT key FROM n_{side} WHERE inf AND key NOT IN (SELECT {side}_key FROM couplings) ORDER BY key"
-            )
+            keys = self.column(f"SELECT key FROM n_{side} WHERE inf AND key NOT IN (SELECT {side}_key FROM couplings) ORDER BY key")
             reader = self.readers[side]
             names = [c.name for c in reader.side.columns]
             if reader.side.option_set is not None:

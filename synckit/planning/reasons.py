@@ -152,7 +152,9 @@ def _with_reasons(
 
 def _failing_again(planner: MappingPlanner, in_pass: Pass, rows: pa.Table) -> pa.Table:
     """A record that fails as it failed before, in the same direction, becomes a skipped record (3.15); both passes leave it alone then."""
-    before = dict(planner.con.execute(f"SELECT local_key, {in_pass}_error FROM couplings WHERE {in_pass}_failed AND NOT skipped").fetchall())
+    before = dict(
+        planner.con.execute(f"SELECT local_key, {in_pass}_error FROM couplings WHERE {in_pass}_failed AND NOT skipped").fetchall()
+    )
     dispositions, codes, reasons = (rows.column(c).to_pylist() for c in ("disposition", "code", "reason"))
     coupled, keys, records = (rows.column(c).to_pylist() for c in ("coupled", "local_key", "record"))
     changed = False

@@ -282,13 +282,19 @@ def decide(bound: BoundMapping, in_pass: Pass, request: Request, only_coupled: b
     two_way = _any(f"w.d{f.number}" for f in counting if f.plan.bidirectional)
     one_way = _any(f"w.d{f.number}" for f in counting if not f.plan.bidirectional)
     carry = carries_both_ways(bound, in_pass, request)
-    errors = _any(["w.bad IS NOT NULL", "w.r_error IS NOT NULL"] + [f"(w.e{f.number} AND {_carried(f, carry)})" for f in fields if f.plan.lookup])
-    insert_errors = _any(["w.bad IS NOT NULL", "w.r_error IS NOT NULL", "x.error IS NOT NULL"] + [f"w.e{f.number}" for f in fields if f.plan.lookup])
-    blocked = _any([f"(w.b{f.number} AND {_carried(f, carry)})" for f in fields if f.plan.lookup] + ["COALESCE(x.parent_failing, FALSE)"])
+    errors = _any(
+        ["w.bad IS NOT NULL", "w.r_error IS NOT NULL"]
+        + [f"(w.e{f.number} AND {_carried(f, carry)})" for f in fields if f.plan.lookup]
+    )
+    insert_errors = _any(
+        ["w.bad IS NOT NULL", "w.r_error IS NOT NULL", "x.error IS NOT NULL"] + [f"w.e{f.number}" for f in fields if f.plan.lookup]
+    )
+    blocked = _any(
+        [f"(w.b{f.number} AND {_carried(f, carry)})" for f in fields if f.plan.lookup] + ["COALESCE(x.parent_failing, FALSE)"]
+    )
     insert_blocked = _any([f"w.b{f.number}" for f in fields if f.plan.lookup] + ["COALESCE(x.parent_failing, FALSE)"])
     second = in_pass == "from" and "to" in bound.passes
-    lines = ["WHEN d.coupled AND NOT d.le AND NOT d.ie THEN 'broken coupling'", "WHEN d.coupled AND d.skipped THEN 'skipped'",
-             "WHEN d.held IS NOT NULL THEN 'held'"]  # fmt: skip
+    lines = ["WHEN d.coupled AND NOT d.le AND NOT d.ie THEN 'broken coupling'", "WHEN d.held IS NOT NULL THEN 'held'"]
     only_pass = len(bound.passes) == 1 and request.whole
     lines.append(f"WHEN NOT d.{s}e AND d.coupled THEN {literal('deleted partner' if only_pass else 'not a source')}")
     lines.append(f"WHEN NOT d.{s}e THEN 'not a source'")
@@ -298,6 +304,7 @@ def decide(bound: BoundMapping, in_pass: Pass, request: Request, only_coupled: b
         lines.append("WHEN p.disposition IN ('update', 'couple') AND NOT d.idue THEN 'unchanged'")
     if not request.whole:
         lines.append(f"WHEN NOT d.{s}due THEN 'not due'")
+    lines.append("WHEN d.coupled AND d.skipped THEN 'skipped'")
     lines.append(f"WHEN NOT d.{s}inf THEN 'outside the filter'")
     lines.append(f"WHEN d.{s}leave <> '' THEN 'left out by rule'")
     if in_pass == "from" and leaves_out_own(bound, request):
@@ -306,7 +313,7 @@ def decide(bound: BoundMapping, in_pass: Pass, request: Request, only_coupled: b
         lines.append(f"WHEN NOT d.coupled THEN {literal('not coupled, chosen' if request.kind == 'records' else 'not coupled')}")
     lines += [f"WHEN NOT d.coupled AND ({insert_errors}) THEN 'will fail'", f"WHEN NOT d.coupled AND ({insert_blocked}) THEN 'blocked'",
               "WHEN NOT d.coupled THEN 'create'"]  # fmt: skip
-    if reference and request.whole or mapping.deletion_conflict_resolution == "none":
+    if (reference and request.whole) or mapping.deletion_conflict_resolution == "none":
         lines.append(f"WHEN NOT d.{t}e THEN 'deleted partner'")
     elif mapping.deletion_conflict_resolution == "remove_coupling":
         lines.append(f"WHEN NOT d.{t}e THEN 'remove coupling'")
@@ -346,7 +353,12 @@ def leaves_out_own(bound: BoundMapping, request: Request) -> bool:
     field goes from the integration side only (3.5)."""
     mapping = bound.mapping
     one_way = any(f.enabled and f.direction == "from_integration" and f.integration for f in mapping.fields)
-    return request.kind == "modified" and mapping.direction == "bidirectional" and mapping.skip_own_changes_on_integration and not one_way
+    return (
+        request.kind == "modified"
+        and mapping.direction == "bidirectional"
+        and mapping.skip_own_changes_on_integration
+        and not one_way
+    )
 
 
 def _carried(f: Expressions, carry: str) -> str:
