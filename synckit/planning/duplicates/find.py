@@ -150,7 +150,7 @@ def find_duplicates(a: pa.Table, b: pa.Table | None, fields: Sequence[FieldPair]
     alike, used = similarities(pool, first, second)
     levels = levels_of(pool, alike, used, first)
     model = fit(pool, levels, relation)
-    evidence = model.evidence(levels)
+    evidence = model.evidence(levels, alike)
     pairs = Pairs(first, second, relation, pool.size)
     logit = model.base[relation] + evidence.sum(axis=0)
     third = third_records(pairs, logit)

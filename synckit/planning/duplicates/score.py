@@ -20,6 +20,8 @@ EDGES = np.array([0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.94, 0.999])
 #: Levels of equal values by bits of rarity: log2(rows / other rows with that value).
 RARITY = np.array([2.0, 4.0, 6.0, 8.0, 10.0])
 EQUAL = len(EDGES)
+#: Where on the scale of similarity the weight of each level below equal stands; in between it is interpolated, so that no step decides.
+_MIDDLES = np.array([0.2, 0.375, 0.525, 0.65, 0.75, 0.835, 0.905, 0.97])
 ELSEWHERE = EQUAL + len(RARITY) + 1
 LEVELS = ELSEWHERE + 1
 #: What one expects of records that are the same before having seen any: shares of the levels, "equal" spread as observed.
@@ -70,9 +72,12 @@ class Model:
         """(fields x pairs) log-odds of each field by itself; 0 where missing."""
         return np.array([np.append(w, 0.0)[level] for w, level in zip(self.weights, levels, strict=True)]).reshape(levels.shape)
 
-    def evidence(self, levels: Ints) -> Floats:
-        """(fields x pairs) log-odds after saturation; 0 where missing. Each field's part of a saturated group shrinks alike."""
+    def evidence(self, levels: Ints, alike: Floats) -> Floats:
+        """(fields x pairs) log-odds, interpolated between levels, after saturation; 0 where missing. A saturated group shrinks alike."""
         said = self.said(levels)
+        for at, (weights, level) in enumerate(zip(self.weights, levels, strict=True)):
+            unlike = (level >= 0) & (level < EQUAL)
+            said[at, unlike] = np.interp(alike[at, unlike], _MIDDLES, weights[:EQUAL])
         for group in (1, 2):
             members = np.flatnonzero(self.groups == group)
             if len(members):
