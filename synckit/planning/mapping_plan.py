@@ -433,7 +433,7 @@ class MappingPlanner:
                     whole += made["to"].table.num_rows
                 seen = self._value(
                     f"SELECT count(*) FROM det WHERE {'le' if side == 'local' else 'ie'}"
-                ) + pc.sum(pc.and_(pc.equal(quiet.column("pass"), in_pass), pc.is_valid(quiet.column(f"{side}_key")))).as_py()  # fmt: skip
+                ) + pc.sum(pc.and_(pc.equal(quiet.column("pass"), in_pass), pc.is_valid(quiet.column(f"{side}_key"))), min_count=0).as_py()  # fmt: skip
                 if side == "local" and in_pass == "from" and "to" in made:
                     seen -= made["to"].table.num_rows  # the echo names rows that `det` has already counted
                 if seen != whole:
