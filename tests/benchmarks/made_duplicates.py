@@ -53,7 +53,7 @@ def _slip(draw: random.Random, text: str) -> str:
 
 
 def company(draw: random.Random) -> dict[str, str | None]:
-    name = f"{_word(draw)} {draw.choice(TRADES)}"
+    name = f"{_word(draw, 4, 6)} {draw.choice(TRADES)}"
     domain = name.split()[0].lower() + draw.choice([".com", ".de", ".eu"])
     return {
         "name": f"{name} {draw.choice(FORMS)}".strip(),

@@ -72,6 +72,16 @@ class Model:
         """(fields x pairs) log-odds of each field by itself; 0 where missing."""
         return np.array([np.append(w, 0.0)[level] for w, level in zip(self.weights, levels, strict=True)]).reshape(levels.shape)
 
+    def posterior(self, levels: Ints, relation: Ints) -> tuple[Floats, Floats, Floats]:
+        """Per pair: probability of the same; (3 x pairs) that a pair which is not shares the whole group; log-odds without the base."""
+        said, logit, only = self.said(levels), np.zeros(levels.shape[1]), np.zeros((3, levels.shape[1]))
+        for group in (0, 1, 2):
+            total = said[self.groups == group].sum(axis=0)
+            lifted = np.exp(np.minimum(total, 50)) * self.shared[group]
+            only[group] = lifted / (1 - self.shared[group] + lifted)
+            logit = logit + total - np.log(1 - self.shared[group] + lifted)
+        return 1 / (1 + np.exp(-np.clip(self.base[relation] + logit, -30, 30))), only, logit
+
     def evidence(self, levels: Ints, alike: Floats) -> Floats:
         """(fields x pairs) log-odds, interpolated between levels, after saturation; 0 where missing. A saturated group shrinks alike."""
         said = self.said(levels)
@@ -135,34 +145,43 @@ def _first_weights(pool: Pool, totals: Floats) -> Floats:
 
 
 def fit(pool: Pool, levels: Ints, relation: Ints) -> Model:
-    """The Model of these candidate pairs. `relation` per pair: 0 across, 1 within a, 2 within b. Same input, same output."""
+    """The Model of these candidate pairs. `relation` per pair: 0 across, 1 within a, 2 within b. Same input, same output.
+
+    Of two tables the pairs across alone say how sames look; how common repeats are within each side is found with that afterwards.
+    """
     groups = np.array([group_of(field) for field in pool.fields], dtype=np.int64)
-    totals = np.array([_counted(level) for level in levels]).reshape(len(pool.fields), LEVELS)
-    weights = _first_weights(pool, totals)
-    step = -(-levels.shape[1] // _FITTED_PAIRS) or 1
-    levels, relation = levels[:, ::step], relation[::step]
-    totals = np.array([_counted(level) for level in levels]).reshape(len(pool.fields), LEVELS)
-    names = groups == 2
-    model = Model(weights, np.full(3, -np.log(max(2, pool.size) / 2)), np.array([0.0, _SHARED, _SHARED]), groups)
+    main = np.flatnonzero(relation == 0) if (relation == 0).any() else np.arange(len(relation))
+    main = main[:: -(-len(main) // _FITTED_PAIRS) or 1]
+    totals = np.array([_counted(level) for level in levels[:, main]]).reshape(len(pool.fields), LEVELS)
+    start = np.full(3, -np.log(max(2, pool.size) / 2))
+    model = Model(_first_weights(pool, totals), start, np.array([0.0, _SHARED, _SHARED]), groups)
     for _ in range(_ROUNDS):
-        said = model.said(levels)
-        logit, only_group = model.base[relation], np.zeros((3, levels.shape[1]))
-        for group in (0, 1, 2):
-            total = said[groups == group].sum(axis=0)
-            lifted = np.exp(np.minimum(total, 50)) * model.shared[group]
-            only_group[group] = lifted / (1 - model.shared[group] + lifted)
-            logit = logit + total - np.log(1 - model.shared[group] + lifted)
-        same = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
-        share = (np.bincount(relation, weights=same, minlength=3) + 0.5) / (np.bincount(relation, minlength=3) + 10)
-        shared = ((1 - same) * only_group).sum(axis=1) + _SHARED * _SHARED_TRUST
-        shared = shared / ((1 - same).sum() + _SHARED_TRUST) * (np.arange(3) > 0)
-        for at in range(len(pool.fields)):
-            found, total = _counted(levels[at], same), totals[at]
-            trust = _TRUST + (_NAME_TRUST * found.sum() if names[at] else 0)
-            as_same = (found + trust * _expected(total)) / (found.sum() + trust)
-            rest = _counted(levels[at], (1 - same) * (1 - only_group[groups[at]]))
-            usual = total / max(total.sum(), 1) + 1e-3
-            as_other = (rest + _TRUST * usual) / (rest.sum() + _TRUST * usual.sum())
-            weights[at] = _weigh(as_same, as_other, total)
-        model = Model(weights, np.log(share / (1 - share)), shared, groups)
+        model = _refit(model, levels[:, main], relation[main], totals)
+    for kind in (1, 2):
+        inside = np.flatnonzero(relation == kind)
+        inside = inside[:: -(-len(inside) // _FITTED_PAIRS) or 1]
+        if len(inside) and relation[main[0]] == 0:
+            base, alone = start[0], model.posterior(levels[:, inside], relation[inside])[2]
+            for _ in range(_ROUNDS):
+                share = (1 / (1 + np.exp(-np.clip(base + alone, -30, 30)))).sum() + 0.5
+                base = np.log(share / (len(inside) + 10 - share))
+            model.base[kind] = base
     return model
+
+
+def _refit(model: Model, levels: Ints, relation: Ints, totals: Floats) -> Model:
+    """One round: how likely each pair is the same under `model`, and the model that these likelihoods make."""
+    same, only_group, _ = model.posterior(levels, relation)
+    share = (np.bincount(relation, weights=same, minlength=3) + 0.5) / (np.bincount(relation, minlength=3) + 10)
+    shared = ((1 - same) * only_group).sum(axis=1) + _SHARED * _SHARED_TRUST
+    shared = shared / ((1 - same).sum() + _SHARED_TRUST) * (np.arange(3) > 0)
+    weights = np.empty_like(model.weights)
+    for at, group in enumerate(model.groups):
+        found, total = _counted(levels[at], same), totals[at]
+        trust = _TRUST + (_NAME_TRUST * found.sum() if group == 2 else 0)
+        as_same = (found + trust * _expected(total)) / (found.sum() + trust)
+        rest = _counted(levels[at], (1 - same) * (1 - only_group[group]))
+        usual = total / max(total.sum(), 1) + 1e-3
+        as_other = (rest + _TRUST * usual) / (rest.sum() + _TRUST * usual.sum())
+        weights[at] = _weigh(as_same, as_other, total)
+    return Model(weights, np.log(share / (1 - share)), shared, model.groups)
