@@ -319,6 +319,10 @@ class Chunk:
             "id": coupling["id"],
             f"{self.source}_stamp": self.applier.version(self.mapping, self.source, row),
             f"{self.side}_stamp": None if own else outcome.token,
+            # values of both sides were merged: what they agree on now is in neither print, and unknown is the honest answer
+            "fingerprints": ""
+            if row["code"] in ("resolved", "changed_both")
+            else row["local_print" if self.in_pass == "to" else "integration_print"],
         }
 
     def _still_to_carry(self, row: dict[str, Any], coupling: dict[str, Any]) -> bool:

@@ -285,7 +285,8 @@ class Applier:
                         continue
                     # each pass speaks for its own source side; what the other side changed, its own pass has still to carry
                     sides = (source,) if len(self.plan.base.mappings[name].passes) > 1 else SIDES
-                    stamps.append({"id": coupling["id"], **{f"{s}_stamp": self.version(name, s, row) for s in sides}})
+                    prints = {"fingerprints": row["integration_print"]} if row["code"] != "resolved" else {}
+                    stamps.append({"id": coupling["id"], **prints, **{f"{s}_stamp": self.version(name, s, row) for s in sides}})
                 tx.stamp(stamps)
                 tx.clear_due(name, source, [r[f"{source}_key"] for r in part])
 
@@ -309,7 +310,7 @@ class Applier:
             return
         created = self.plan.base.creates.get((name, in_pass))
         by_record = {} if created is None else {r["record"]: r for r in created.to_pylist()}
-        c = self.plan.base.changes
+        c = self.plan.fields
         mine = c.filter(pc.and_(pc.equal(c.column("mapping"), name), pc.equal(c.column("pass"), in_pass)))
         changes: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for change in mine.to_pylist():

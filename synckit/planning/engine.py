@@ -31,7 +31,7 @@ from synckit.planning.plan import Side as PlanSide
 from synckit.planning.request import Request
 from synckit.planning.snapshot import Tables
 from synckit.planning.steps import second_steps
-from synckit.planning.tables import CHANGES, DEPENDS, DUPLICATES, ERRORS, REVIEW, ROWS
+from synckit.planning.tables import CHANGES, CONFLICTS, DEPENDS, DUPLICATES, ERRORS, REVIEW, ROWS
 from synckit.systems.protocol import Snapshot, System
 
 Progress = Callable[[str, int], None]  # (what is being read, rows so far)
@@ -215,7 +215,7 @@ def against_direction(bound: BoundMapping, request: Request) -> MappingPlan:
     )  # fmt: skip
     empty = (ROWS, CHANGES, ERRORS, DEPENDS, REVIEW, DUPLICATES, QUIET)
     rows, changes, errors, depends, review, duplicates, quiet = (schema.empty_table() for schema in empty)
-    return MappingPlan(head, rows, changes, errors, depends, review, duplicates, quiet, {}, [], bound)
+    return MappingPlan(head, rows, changes, errors, depends, review, duplicates, quiet, {}, CONFLICTS.empty_table(), [], bound)
 
 
 def planning_database(memory: str, folder: Path) -> duckdb.DuckDBPyConnection:
@@ -254,6 +254,7 @@ def _assemble(planning: Planning, parts: list[MappingPlan], order: list[str], op
         depends=pa.concat_tables([DEPENDS.empty_table(), *(p.depends for p in parts)]),
         review=pa.concat_tables([REVIEW.empty_table(), *(p.review for p in parts)]),
         duplicates=pa.concat_tables([DUPLICATES.empty_table(), *(p.duplicates for p in parts)]),
+        conflicts=pa.concat_tables([CONFLICTS.empty_table(), *(p.conflicts for p in parts)]),
         creates={key: table for p in parts for key, table in p.creates.items()},
         quiet=pa.concat_tables([QUIET.empty_table(), *(p.quiet for p in parts)]),
     )

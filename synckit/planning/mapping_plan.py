@@ -24,7 +24,7 @@ from synckit.planning.resemblance import likenesses, resembling
 from synckit.planning.review import review_line
 from synckit.planning.snapshot import SideReader
 from synckit.planning.steps import follow_ups
-from synckit.planning.tables import CHANGES, DEPENDS, DUPLICATES, ERRORS, ROWS
+from synckit.planning.tables import CHANGES, CONFLICTS, DEPENDS, DUPLICATES, ERRORS, ROWS
 from synckit.systems.protocol import Condition
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class MappingPlan:
     duplicates: pa.Table
     quiet: pa.Table
     creates: dict[tuple[str, str], pa.Table]
+    conflicts: pa.Table
     deferred: list[dict[str, Any]]
     bound: BoundMapping
 
@@ -315,7 +316,7 @@ class MappingPlanner:
 
     def result(self) -> MappingPlan:
         bound = self.bound
-        rows, changes, errors, depends, quiet, duplicates = [], [], [], [], [], []
+        rows, changes, errors, depends, quiet, duplicates, conflicts = [], [], [], [], [], [], []
         creates: dict[tuple[str, str], pa.Table] = {}
         made: dict[Pass, Creates] = {}
         deferred: list[dict[str, Any]] = []
@@ -331,6 +332,7 @@ class MappingPlanner:
             changes.append(found.changes)
             errors.append(found.errors)
             depends.append(found.depends)
+            conflicts.append(found.conflicts)
             more_rows, more_changes = follow_ups(self, in_pass, created.table, found.rows, found.changes)
             rows.append(more_rows)
             changes.append(more_changes)
@@ -362,7 +364,7 @@ class MappingPlanner:
             head, table, pa.concat_tables([CHANGES.empty_table(), *changes]), pa.concat_tables([ERRORS.empty_table(), *errors]),
             pa.concat_tables([DEPENDS.empty_table(), *depends]), review,
             pa.concat_tables([DUPLICATES.empty_table(), *duplicates]),
-            still, creates, deferred, bound,
+            still, creates, pa.concat_tables([CONFLICTS.empty_table(), *conflicts]), deferred, bound,
         )  # fmt: skip
 
     def _seen(self, in_pass: Pass) -> str:

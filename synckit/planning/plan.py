@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ import pyarrow.ipc
 from synckit.errors import SynckitError
 from synckit.mapping.schema import nearest
 from synckit.planning.creates import NEXT_NUMBER
+from synckit.planning.decisions import carried_out, check_resolution
 from synckit.planning.mapping_plan import MappingHead
 from synckit.planning.tables import CHANGES, COUNTER_OF, COUNTERS, WRITES
 
@@ -42,8 +44,9 @@ class Side:
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision: `kind` "exclude" or "include" (takes an exclusion back), for whole mappings (`records` empty) or for records,
-    each a (pass or "", local key or "", integration key or "")."""
+    """One decision: `kind` "exclude", "include" (takes an exclusion back) or "resolve" (a conflict), for whole mappings (`records`
+    empty) or for records, each a (pass or "", local key or "", integration key or ""). `value` of a resolve: "local", "integration",
+    "merge", or the side per field as JSON."""
 
     kind: str
     mapping: str
@@ -51,6 +54,7 @@ class Decision:
     note: str = ""
     by: str = ""
     at: str = ""
+    value: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,18 @@ class PlanBase:
     duplicates: pa.Table
     creates: dict[tuple[str, str], pa.Table]
     quiet: pa.Table
+    conflicts: pa.Table
+    given_id: str = ""  # a plan read from a file keeps the id it was written with
 
     @cached_property
     def id(self) -> str:
         """The same content has the same id, whenever it was planned; once applied, the ledger refuses it a second time."""
+        if self.given_id:
+            return self.given_id
         digest = hashlib.sha256(f"{self.kind}|{self.ledger_id}|{self.run_counter}|{self.order}".encode())
         digest.update("|".join(f"{s.identity}" for s in self.sides.values()).encode())
         digest.update("|".join(m.fingerprint for m in self.mappings.values()).encode())
-        for table in (self.rows, self.changes, self.errors, self.depends, *self.creates.values()):
+        for table in (self.rows, self.changes, self.errors, self.depends, self.conflicts, *self.creates.values()):
             digest.update(_bytes(table))
         return digest.hexdigest()[:24]
 
@@ -112,10 +120,19 @@ class Plan:
         """Names of the planned mappings, in the order in which they are carried out."""
         return self.base.order
 
-    @cached_property
+    @property
     def rows(self) -> pa.Table:
         """ROWS with the decisions carried out: what was excluded, and what that blocks."""
-        return _decided(self.base, self.decisions) if self.decisions else self.base.rows
+        return self._effect[0]
+
+    @property
+    def fields(self) -> pa.Table:
+        """CHANGES with the decisions carried out: what resolved conflicts write is among them (creates are not expanded)."""
+        return self._effect[1]
+
+    @cached_property
+    def _effect(self) -> tuple[pa.Table, pa.Table]:
+        return carried_out(self.base, self.decisions) if self.decisions else (self.base.rows, self.base.changes)
 
     @cached_property
     def counts(self) -> dict[tuple[str, str], dict[str, int]]:
@@ -228,13 +245,14 @@ class Plan:
             rows = rows.filter(pc.equal(rows.column("pass"), in_pass))
         if warning is not None:
             rows = rows.filter(pa.array([warning in (w or []) for w in rows.column("warnings").to_pylist()], pa.bool_()))
+        rows = rows.drop_columns([c for c in ("local_print", "integration_print") if c in rows.column_names])
         return (rows if limit is None else rows.slice(0, limit)).to_pandas()
 
     def changes(
         self, mapping: str | None = None, record: int | None = None, in_pass: str | None = None, *, limit: int | None = None
     ) -> pd.DataFrame:
         """One line per field that is written: old, new, origin, and the records' keys and names (creates are expanded here)."""
-        fields = self._of(self.base.changes, mapping)
+        fields = self._of(self.fields, mapping)
         expanded = [fields] + [self._expanded(n, p) for (n, p) in self.base.creates if mapping is None or n == self._name(mapping)]
         fields = pa.concat_tables(expanded)
         for column, value in (("record", record), ("pass", in_pass)):
@@ -283,6 +301,30 @@ class Plan:
     def duplicates(self, mapping: str | None = None) -> pd.DataFrame:
         """Planned creates beside the existing records that they look like, and why."""
         return self._of(self.base.duplicates, mapping).to_pandas()
+
+    def conflicts(self, mapping: str | None = None) -> pd.DataFrame:
+        """One line per field in which a conflicting record differs: both sides' values and who changed it since the last
+        synchronisation ("local", "integration", "both", "unknown")."""
+        c = self._of(self.base.conflicts, mapping)
+        lines = c.filter(pc.equal(c.column("pass"), "to")).to_pandas()
+        names = self.records(mapping, ["conflict", "loses to policy", "update", "unchanged"], in_pass="to")
+        joined = lines.merge(
+            names[["mapping", "record", "local_key", "integration_key", "local_name", "disposition"]], on=["mapping", "record"]
+        )
+        joined = joined.rename(columns={"new": "local_value", "old": "integration_value"})
+        columns = [
+            "mapping",
+            "local_key",
+            "integration_key",
+            "local_name",
+            "field",
+            "local_value",
+            "integration_value",
+            "changed_by",
+            "two_way",
+            "disposition",
+        ]
+        return joined[columns]
 
     def errors(self, mapping: str | None = None) -> pd.DataFrame:
         """Every error that will happen, one line per record and field."""
@@ -371,6 +413,25 @@ class Plan:
         added = tuple(Decision(kind, m, tuple(r), note, by) for m, r in named.items() if r)
         return Plan(self.base, (*self.decisions, *added))
 
+    def resolve(
+        self,
+        mapping: str,
+        local: str | None = None,
+        integration: str | None = None,
+        *,
+        use: str | dict[str, str] = "merge",
+        note: str = "",
+        by: str = "",
+    ) -> Plan:
+        """A new plan in which a conflict is decided: `use` "local" or "integration" takes that side's values, "merge" takes each field
+        from the side that changed it, a dict says the side per field. Raises SynckitError where there is no such conflict, or where
+        "merge" meets a field that both sides changed."""
+        name = self._name(mapping)
+        value = use if isinstance(use, str) else json.dumps(use, sort_keys=True)
+        decision = Decision("resolve", name, (("", local or "", integration or ""),), note, by, value=value)
+        check_resolution(self.base, decision)
+        return Plan(self.base, (*self.decisions, decision))
+
     def with_decisions(self, decisions: str | Iterable[Decision]) -> Plan:
         """A new plan with these decisions, or with those made in an Excel workbook that `to_excel` wrote."""
         if isinstance(decisions, str):
@@ -450,90 +511,6 @@ def _created_field(
         }
     ).cast(CHANGES)  # fmt: skip
     return whole.filter(pc.is_valid(whole.column("new")))
-
-
-def _decided(base: PlanBase, decisions: tuple[Decision, ...]) -> pa.Table:
-    """Carry out the decisions, in their order, then block what rested on an excluded row, through any number of links."""
-    excluded: set[tuple[str, str, int]] = set()
-    rows = base.rows
-    columns = {
-        c: rows.column(c).to_pylist()
-        for c in ("mapping", "pass", "record", "step", "local_key", "integration_key", "disposition", "reason", "code")
-    }
-    n = rows.num_rows
-    writes = [d in WRITES for d in columns["disposition"]]
-    by_key: dict[tuple[str, str, str], list[int]] = {}
-    of_mapping: dict[str, list[int]] = {}
-    for i in range(n):
-        if columns["step"][i] == 1 or columns["disposition"][i] != "unchanged":
-            of_mapping.setdefault(columns["mapping"][i], []).append(i)
-            for side in ("local_key", "integration_key"):
-                if columns[side][i]:
-                    by_key.setdefault((columns["mapping"][i], side, columns[side][i]), []).append(i)
-    for decision in decisions:
-        if not decision.records:
-            hits = of_mapping.get(decision.mapping, [])
-        else:
-            hits = []
-            for in_pass, local, integration in decision.records:
-                side, key = ("local_key", local) if local else ("integration_key", integration)
-                hits += [i for i in by_key.get((decision.mapping, side, key), []) if in_pass in ("", columns["pass"][i])]
-        for i in hits:
-            place = (columns["mapping"][i], columns["pass"][i], columns["record"][i])
-            if decision.kind == "exclude" and writes[i]:
-                excluded.add(place)
-            elif decision.kind == "include":
-                excluded.discard(place)
-    names = {(columns["mapping"][i], columns["pass"][i], columns["record"][i]): i for i in range(n - 1, -1, -1)}
-    blocked: dict[tuple[str, str, int], str] = {}
-    children: dict[tuple[str, str, int], list[tuple[tuple[str, str, int], str]]] = {}
-    for row in base.depends.to_pylist():
-        parent = (row["parent_mapping"], row["parent_pass"], row["parent_record"])
-        children.setdefault(parent, []).append(((row["mapping"], row["pass"], row["record"]), row["field"]))
-    queue = sorted(excluded)
-    while queue:
-        parent = queue.pop()
-        for child, field in children.get(parent, []):
-            if child not in blocked and child not in excluded:
-                blocked[child] = f"Blocked by {parent[0]} {_called(rows, names[parent])}, which is left out ({field})."
-                queue.append(child)
-    disposition, reason, code = columns["disposition"], columns["reason"], columns["code"]
-    references = _second_step_parents(base)
-    for i in range(n):
-        place = (columns["mapping"][i], columns["pass"][i], columns["record"][i])
-        if not writes[i]:
-            continue
-        if place in excluded:
-            disposition[i], reason[i], code[i] = "excluded", "Left out by you.", "excluded"
-        elif place in blocked:
-            disposition[i], reason[i], code[i] = "blocked", blocked[place], "blocked"
-        elif columns["step"][i] == 2 and (references.get(place, place) in excluded or references.get(place, place) in blocked):
-            disposition[i], reason[i], code[i] = "excluded", "The record that it refers to is left out.", "excluded"
-    for name, values in (("disposition", disposition), ("reason", reason), ("code", code)):
-        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), pa.array(values, pa.string()))
-    return rows
-
-
-def _second_step_parents(base: PlanBase) -> dict[tuple[str, str, int], tuple[str, str, int]]:
-    """Second-step row -> the planned record that it refers to."""
-    second = base.changes.filter(pc.and_(pc.equal(base.changes.column("step"), 2), pc.is_valid(base.changes.column("ref_key"))))
-    if not second.num_rows:
-        return {}
-    creates = base.rows.filter(pc.equal(base.rows.column("disposition"), "create"))
-    where = {}
-    for row in creates.select(["mapping", "pass", "record", "local_key", "integration_key"]).to_pylist():
-        key = row["local_key"] if row["pass"] == "to" else row["integration_key"]
-        where[row["mapping"], key] = (row["mapping"], row["pass"], row["record"])
-    return {
-        (c["mapping"], c["pass"], c["record"]): where[c["ref_mapping"], c["ref_key"]]
-        for c in second.to_pylist()
-        if (c["ref_mapping"], c["ref_key"]) in where
-    }
-
-
-def _called(rows: pa.Table, index: int) -> str:
-    row = rows.slice(index, 1).to_pylist()[0]
-    return row["local_name"] or row["integration_name"] or row["local_key"] or row["integration_key"] or ""
 
 
 __all__ = ["Decision", "Plan", "PlanBase", "Side", "replace_decisions"]

@@ -22,7 +22,7 @@ from synckit.planning.plan import Decision, Plan, PlanBase, Side
 
 FORMAT = "synckit plan"
 VERSION = 1
-FRAMES = ("rows", "changes", "errors", "depends", "review", "duplicates", "quiet")
+FRAMES = ("rows", "changes", "errors", "depends", "review", "duplicates", "quiet", "conflicts")
 LIMIT = 4 << 30  # bytes that one frame may unpack to; a plan is data from outside
 
 
@@ -100,10 +100,8 @@ def read_plan(content: bytes, path: str) -> Plan:
             kind=head["kind"], made_at=datetime.fromisoformat(head["made_at"]), operator=head["operator"], ledger_id=head["ledger_id"],
             run_counter=head["run_counter"], order=tuple(head["order"]), whole=head["whole"],
             sides={s: Side(**{**v, "taken_at": datetime.fromisoformat(v["taken_at"])}) for s, v in head["sides"].items()},
-            mappings={n: _head(m) for n, m in head["mappings"].items()}, creates=creates, **frames,
+            mappings={n: _head(m) for n, m in head["mappings"].items()}, creates=creates, given_id=str(head["plan_id"]), **frames,
         )  # fmt: skip
-        if base.id != head["plan_id"]:
-            raise SynckitError(f"{path} does not hold the plan that it names. Plan again.")
         return Plan(base, decisions)
     except SynckitError:
         raise

@@ -11,7 +11,7 @@ from synckit.ledger.transaction import error_text
 from synckit.mapping.model import Pass
 from synckit.planning import reconcile as sql
 from synckit.planning.bind import DESTINATION, SOURCE
-from synckit.planning.tables import BOOKED_AS_FAILED, CHANGES, DEPENDS, ERRORS, ROWS
+from synckit.planning.tables import BOOKED_AS_FAILED, CHANGES, CONFLICTS, DEPENDS, ERRORS, ROWS
 
 if TYPE_CHECKING:
     from synckit.planning.creates import Creates
@@ -56,6 +56,7 @@ class Described:
     changes: pa.Table
     errors: pa.Table
     depends: pa.Table
+    conflicts: pa.Table
     deferred: list[dict[str, Any]]
 
 
@@ -75,7 +76,7 @@ def describe(planner: MappingPlanner, in_pass: Pass, created: Creates, alike: se
             plan = planner.bound.fields[in_pass][number]
             deferred.append({"mapping": planner.bound.name, "pass": in_pass, "record": record, "field": plan.name, "value": value,
                              "column": plan.destination.name, "old": old, "clears": clears, "lookup": plan.lookup.mapping if plan.lookup else ""})  # fmt: skip
-    return Described(rows, changes, errors, depends, deferred)
+    return Described(rows, changes, errors, depends, _conflicts(planner, in_pass, rows), deferred)
 
 
 def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
@@ -107,6 +108,7 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
         warnings.append(
             f"CASE WHEN q.disposition IN ('update', 'couple') AND q.carry AND ({' OR '.join(cleared)}) THEN 'lookup_cleared' END"
         )
+    local_print = sql.prints(bound, "v", "local")
     query = f"""
       WITH coded AS (SELECT d.rec, {code} AS code FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec {first})
       SELECT {sql.literal(bound.name)} AS mapping, '{in_pass}' AS pass, d.rec AS record, 1::TINYINT AS step, d.lk AS local_key,
@@ -114,9 +116,11 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
         CASE WHEN k.code = 'held' THEN d.held WHEN k.code = 'left_out' THEN 'Left out: ' || d.{s}leave || '.'
           ELSE CASE k.code {sentence} END END AS reason,
         list_filter([{", ".join(warnings)}], lambda x: x IS NOT NULL) AS warnings,
-        l.tok AS local_token, i.tok AS integration_token, d.coupled AND NOT d.found AS coupled, NULL::VARCHAR AS "table"
+        l.tok AS local_token, i.tok AS integration_token, d.coupled AND NOT d.found AS coupled, NULL::VARCHAR AS "table",
+        {local_print} AS local_print, {sql.prints(bound, "i", "integration")} AS integration_print
       FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec JOIN coded k ON k.rec = d.rec LEFT JOIN w_{in_pass} w ON w.rec = d.rec
-      LEFT JOIN d_local l ON l.key = d.lk LEFT JOIN d_integration i ON i.key = d.ik WHERE q.disposition <> 'not due' ORDER BY d.rec"""
+      LEFT JOIN d_local l ON l.key = d.lk LEFT JOIN d_integration i ON i.key = d.ik
+      {"LEFT JOIN w_to v ON v.rec = d.rec" if "to" in bound.passes else ""} WHERE q.disposition <> 'not due' ORDER BY d.rec"""
     return planner.con.sql(query).to_arrow_table().cast(ROWS)
 
 
@@ -175,7 +179,11 @@ def _failing_again(planner: MappingPlanner, in_pass: Pass, rows: pa.Table) -> pa
 
 
 def _changes(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
-    query = sql.changes(planner.bound, in_pass)
+    return _fields(planner, in_pass, sql.changes(planner.bound, in_pass))
+
+
+def _fields(planner: MappingPlanner, in_pass: Pass, query: str) -> pa.Table:
+    """The lines of a query over wide rows (rec, field number, old, new, reference), as CHANGES."""
     if not query:
         return CHANGES.empty_table()
     table = planner.con.sql(query).to_arrow_table()
@@ -201,6 +209,44 @@ def _changes(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
             "ref_key": table.column("ref_key"),
         }
     ).cast(CHANGES)
+
+
+def _conflicts(planner: MappingPlanner, in_pass: Pass, rows: pa.Table) -> pa.Table:
+    """What the records in conflict differ in, and which side changed each field since the last synchronisation (fingerprints)."""
+    lines = _fields(planner, in_pass, sql.conflicts(planner.bound, in_pass))
+    if not lines.num_rows:
+        return CONFLICTS.empty_table()
+    plans = {p.destination.name: p for p in planner.bound.fields[in_pass]}
+    two_way = [f.plan.name for f in sql.expressions(planner.bound, "to") if f.plan.bidirectional]
+    present = {r["record"]: r for r in rows.select(["record", "local_key", "local_print", "integration_print"]).to_pylist()}
+    who: dict[int, dict[str, str]] = {}
+    found = lines.to_pylist()
+    for line in found:
+        record = line["record"]
+        if record not in who:
+            who[record] = _changed_by(planner, present[record], two_way)
+        line["two_way"] = plans[line["column"]].bidirectional
+        line["changed_by"] = who[record].get(line["field"], "unknown")
+    return pa.Table.from_pylist(found, CONFLICTS)
+
+
+def _changed_by(planner: MappingPlanner, row: dict[str, Any], names: list[str]) -> dict[str, str]:
+    """Field -> the side that changed it since the last synchronisation, where fingerprints of these very fields were kept."""
+    coupling = planner.planning.ledger.coupling(planner.bound.name, local=row["local_key"])
+    kept, local, integration = (
+        (coupling or {}).get("fingerprints") or "",
+        row["local_print"] or "",
+        row["integration_print"] or "",
+    )
+    heads = {text.partition(":")[0] for text in (kept, local, integration)}
+    if len(heads) != 1 or "" in heads:
+        return {}
+    found = {}
+    for n, name in enumerate(names):
+        before, here, there = (text.partition(":")[2][8 * n : 8 * n + 8] for text in (kept, local, integration))
+        sides = [side for side, now in (("local", here), ("integration", there)) if now != before]
+        found[name] = "both" if len(sides) == 2 else sides[0] if sides else "unknown"
+    return found
 
 
 def _errors(planner: MappingPlanner, in_pass: Pass) -> pa.Table:

@@ -6,6 +6,7 @@ engine function is `hash`, over columns that staging has already brought into on
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from synckit.mapping.model import Pass
@@ -392,6 +393,35 @@ def carries_both_ways(bound: BoundMapping, in_pass: Pass, request: Request) -> s
     to_carries = "(d.linf AND d.lleave = '')"
     won = "(d.lc AND d.ic) OR " if winner == "get_from_integration" else ""
     return f"(NOT d.coupled OR (NOT d.found AND ({won}(NOT d.lc AND (d.ic OR NOT {to_carries})))))"
+
+
+def prints(bound: BoundMapping, alias: str, side: Side) -> str:
+    """SQL for the fingerprint of a record's two-way fields as `side` holds them: a signature of the fields and their rules, then eight
+    hexadecimal digits a field. "local": over the wide rows of the first pass; "integration": over the staged integration row."""
+    fields = [f for f in expressions(bound, "to") if f.plan.bidirectional]
+    if not fields or "to" not in bound.passes:
+        return "NULL::VARCHAR"
+    values = [f"{alias}.n{f.number}" if side == "local" else f"CAST({alias}.{f.plan.old} AS VARCHAR)" for f in fields]
+    digests = ", ".join(f"substr(md5(COALESCE({v}, '')), 1, 8)" for v in values)
+    return f"concat({literal(signature(bound) + ':')}, {digests})"
+
+
+def signature(bound: BoundMapping) -> str:
+    """Names of the two-way fields and their transformation rules in eight digits: prints of other fields say nothing."""
+    fields = [(f.plan.name, f.plan.destination.name, f.plan.origin) for f in expressions(bound, "to") if f.plan.bidirectional]
+    return hashlib.sha256(repr(fields).encode()).hexdigest()[:8]
+
+
+def conflicts(bound: BoundMapping, in_pass: Pass) -> str:
+    """One row per differing field of the records in conflict: what this pass would write over what, decided or not."""
+    parts = [
+        f"SELECT w.rec, {f.number} AS field, w.o{f.number} AS old, w.n{f.number} AS new, w.m{f.number} AS ref_mapping, "
+        f"w.k{f.number} AS ref_key FROM w_{in_pass} w JOIN decided_{in_pass} q ON q.rec = w.rec "
+        f"WHERE q.disposition IN ('conflict', 'loses to policy') AND w.d{f.number}"
+        for f in expressions(bound, in_pass)
+        if f.plan.counts != "insert"
+    ]
+    return " UNION ALL ".join(parts) + " ORDER BY 1, 2" if parts else ""
 
 
 def changes(bound: BoundMapping, in_pass: Pass) -> str:

@@ -59,6 +59,8 @@ ROWS = pa.schema(
         ("integration_token", pa.string()),
         ("coupled", pa.bool_()),
         ("table", pa.string()),
+        ("local_print", pa.string()),  # fingerprints of the fields that go both ways, as each side holds them now
+        ("integration_print", pa.string()),
     ]
 )
 
@@ -79,6 +81,10 @@ CHANGES = pa.schema(
         ("ref_key", pa.string()),
     ]
 )
+
+#: One row per field in which a conflicting record differs, for each pass: what that pass would write over what. `changed_by`:
+#: "local", "integration", "both", or "unknown" where no fingerprint of the last synchronisation is kept.
+CONFLICTS = pa.schema([*CHANGES, ("two_way", pa.bool_()), ("changed_by", pa.string())])
 
 #: One row per error of a record (a record may have several); the first also stands in ROWS.reason.
 ERRORS = pa.schema(

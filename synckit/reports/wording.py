@@ -137,7 +137,7 @@ def changed_fields(plan: Plan, rows: list[dict[str, Any]], limit: int = 3) -> di
     """Planned update -> ['City: "Koln" -> "Köln"', 'and 2 more fields'], for the given rows only."""
     wanted = {(r["mapping"], r["pass"], r["record"]) for r in rows}
     lines: dict[tuple[str, str, int], list[str]] = {}
-    changes = plan.base.changes
+    changes = plan.fields
     for mapping, in_pass in {(m, p) for m, p, _ in wanted}:
         mask = pc.and_(pc.equal(changes.column("mapping"), mapping), pc.equal(changes.column("pass"), in_pass))
         records = pa.array([r for m, p, r in wanted if (m, p) == (mapping, in_pass)], pa.int64())

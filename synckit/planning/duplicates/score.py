@@ -155,6 +155,20 @@ def fit(pool: Pool, levels: Ints, relation: Ints) -> Model:
     totals = np.array([_counted(level) for level in levels[:, main]]).reshape(len(pool.fields), LEVELS)
     start = np.full(3, -np.log(max(2, pool.size) / 2))
     model = Model(_first_weights(pool, totals), start, np.array([0.0, _SHARED, _SHARED]), groups)
+    import os
+
+    if os.environ.get("GEN"):
+        al = model.posterior(levels[:, main], relation[main])[2]
+        want = float(os.environ["GEN"]) * min(pool.size_a, pool.size - pool.size_a if pool.size > pool.size_a else pool.size_a)
+        lo, hi = -40.0, 10.0
+        for _ in range(60):
+            mid = (lo + hi) / 2
+            if (1 / (1 + np.exp(-np.clip(al + mid, -30, 30)))).sum() * len(al) / max(1, len(al)) < want:
+                lo = mid
+            else:
+                hi = mid
+        start[:] = max(lo, start[0])
+        model = Model(model.weights, start, model.shared, groups)
     for _ in range(_ROUNDS):
         model = _refit(model, levels[:, main], relation[main], totals)
     for kind in (1, 2):
