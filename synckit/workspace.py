@@ -22,7 +22,7 @@ from synckit.mapping.model import Workspace as Description
 from synckit.mapping.order import dependency_order
 from synckit.mapping.rules import known_rules
 from synckit.mapping.schema import nearest
-from synckit.mapping.transformation import RuleBook, default_rules
+from synckit.mapping.transformation import RuleBook
 from synckit.planning.bind import SIDES, Side, bind
 from synckit.planning.engine import Progress, plan_run
 from synckit.planning.plan import Plan
@@ -48,7 +48,7 @@ class Workspace:
     def __init__(self, description: Description, clock: Callable[[], datetime] | None = None) -> None:
         self.description = description
         self.clock = clock or (lambda: datetime.now(UTC).replace(tzinfo=None))
-        self.rulebook = RuleBook(default_rules())
+        self.rulebook = RuleBook(description.transformation_rules, semantics=description.semantics)
         self._systems: dict[Side, System] = {}
 
     @property
@@ -109,9 +109,10 @@ class Workspace:
         """Every problem of the workspace and its systems, errors first; an empty list is a clean bill."""
         from synckit.systems.checking import check_systems
 
-        findings = check_mappings(
-            self.description, self.schemas["local"], self.schemas["integration"], set(known_rules()), parse_filter, set(self.rulebook.codes),
-        )  # fmt: skip
+        codes = set(self.rulebook.codes)
+        unstable = {code for code in codes if self.rulebook.changes_its_own_output(code)}
+        local, integration = self.schemas["local"], self.schemas["integration"]
+        findings = check_mappings(self.description, local, integration, set(known_rules()), parse_filter, codes, unstable)
         if connect:
             findings += check_systems(
                 self.description, self.schemas, lambda side: open_system(getattr(self.description, side), self.schemas[side], side)

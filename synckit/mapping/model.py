@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from synckit.mapping.schema import Frozen, Schema
+from synckit.mapping.transformation import TransformationRule
 
 Direction = Literal["bidirectional", "to_integration", "from_integration"]
 Pass = Literal["to", "from"]
@@ -153,6 +154,7 @@ class Workspace(Frozen):
     local_currency: str = ""
     base_currency: str = ""
     semantics: Literal["synckit", "reference"] = "synckit"
+    transformation_rules: tuple[TransformationRule, ...] = ()
     memory: str = "1GB"
     mappings: tuple[TableMapping, ...]
 

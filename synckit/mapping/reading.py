@@ -346,6 +346,8 @@ def _sentence(model: type[BaseModel], inner: Place, kind: str, value: Any, conte
         return f"{shown} is longer than {context.get('max_length')} characters; shorten it."
     if kind == "greater_than_equal":
         return f"{shown} is too small; write {context.get('ge')} or more."
+    if kind == "value_error" and "error" in context:
+        return str(context["error"])
     return f"{shown} cannot stand here."
 
 
