@@ -101,7 +101,7 @@ def person(draw: random.Random) -> dict[str, str | None]:
         "first_name": given,
         "last_name": surname,
         "birth_date": f"{draw.randint(1940, 2005)}-{draw.randint(1, 12):02d}-{draw.randint(1, 28):02d}",
-        "e_mail": f"{given}.{surname}@{draw.choice(['mail', 'post', 'web'])}.example".lower(),
+        "e_mail": f"{given}.{surname}{draw.randint(1, 999)}@{draw.choice(['mail', 'post', 'web'])}.example".lower(),
         "mobile": f"01{draw.randint(50, 79)} {draw.randint(1000000, 99999999)}",
         "street": f"{_often(draw, ROADS)} Road {draw.randint(1, 200)}",
         "city": _often(draw, PLACES),

@@ -26,12 +26,15 @@ ELSEWHERE = EQUAL + len(RARITY) + 1
 LEVELS = ELSEWHERE + 1
 #: What one expects of records that are the same before having seen any: shares of the levels, "equal" spread as observed.
 _SAME = np.array([0.01, 0.01, 0.02, 0.02, 0.03, 0.04, 0.06, 0.11, *[0.70 / 6] * 6, 0.01])
+#: How often the same thing is on record with quite another value, by meaning: what changes, what is put in words, what one has several of.
+_CHANGES = {"email": 0.1, "phone": 0.15, "web": 0.1, "street": 0.1, "city": 0.05, "code": 0.05, "number": 0.3, "text": 0.3, "category": 0.3}
+_OTHER_VALUE = np.array([0.4, 0.25, 0.2, 0.15, *[0.0] * (LEVELS - 4)])
 #: Pairs that this expectation, and the overall frequencies as that for "not same", weigh as much as.
 _TRUST = 10.0
 #: Names are what makes things the same: their expectation counts besides as this share of the pairs found.
 _NAME_TRUST = 0.3
 _LIMIT = 8.0  # no field says more than this
-_ROUNDS = 30
+_ROUNDS, _RANDOM_ROUNDS = 30, 10
 _FITTED_PAIRS = 100_000
 _RANDOM_PAIRS = 20_000
 _PLACE = frozenset(["street", "city", "post code", "country", "phone", "web"])
@@ -115,9 +118,10 @@ def _counted(levels: Ints, weights: Floats | None = None) -> Floats:
     return np.bincount(levels.astype(np.int64) + 1, weights=weights, minlength=LEVELS + 1)[1:].astype(float)
 
 
-def _expected(total: Floats) -> Floats:
-    """_SAME with the share of equal values spread over the levels of rarity as they occur."""
-    same = _SAME.copy()
+def _expected(total: Floats, meaning: str) -> Floats:
+    """_SAME and _CHANGES mixed, the share of equal values spread over the levels of rarity as they occur."""
+    changes = _CHANGES.get(meaning, 0.0)
+    same = (1 - changes) * _SAME + changes * _OTHER_VALUE
     seen = total[EQUAL:ELSEWHERE] + 0.1
     same[EQUAL:ELSEWHERE] = same[EQUAL:ELSEWHERE].sum() * seen / seen.sum()
     return same
@@ -129,73 +133,78 @@ def _weigh(same: Floats, other: Floats, total: Floats, low: float = -_LIMIT) -> 
     return np.clip(weights, low, _LIMIT)
 
 
-def _first_weights(pool: Pool, totals: Floats) -> Floats:
-    """The start of the fit: expectation for the same against what pairs of rows drawn at random look like."""
+def _random_shares(pool: Pool, totals: Floats) -> Floats:
+    """(fields x levels) what pairs of rows drawn at random look like; levels too rare for the draw get a trace of their share here."""
     draw = np.random.default_rng(7)
     one, two = draw.integers(0, max(1, pool.size), (2, _RANDOM_PAIRS if pool.size > 1 else 0))
     one, two = np.minimum(one, two)[one != two], np.maximum(one, two)[one != two]
-    weights = np.zeros((len(pool.fields), LEVELS))
+    shares = np.zeros((len(pool.fields), LEVELS))
     for at, field in enumerate(pool.fields):
         alike = compare(field, field, one, two)[None, :]
         alone = Pool(pool.keys, pool.size_a, [field])
         other = _counted(levels_of(alone, alike, np.zeros(alike.shape, np.int8), one)[0])
         other = other + 0.5 * (totals[at] + 0.1) / (totals[at].sum() + 1.5)
-        weights[at] = _weigh(_expected(totals[at]), other / other.sum(), totals[at], -5.0)
-    return weights
+        shares[at] = other / other.sum()
+    return shares
 
 
 def fit(pool: Pool, levels: Ints, relation: Ints) -> Model:
     """The Model of these candidate pairs. `relation` per pair: 0 across, 1 within a, 2 within b. Same input, same output.
 
-    Of two tables the pairs across alone say how sames look; how common repeats are within each side is found with that afterwards.
+    First what sames look like is learned against pairs drawn at random, then both against the candidates that are not the same: they are
+    more alike than random ones. Of two tables the pairs across alone teach; how common repeats are within a side is found with that.
     """
-    groups = np.array([group_of(field) for field in pool.fields], dtype=np.int64)
     main = np.flatnonzero(relation == 0) if (relation == 0).any() else np.arange(len(relation))
-    main = main[:: -(-len(main) // _FITTED_PAIRS) or 1]
-    totals = np.array([_counted(level) for level in levels[:, main]]).reshape(len(pool.fields), LEVELS)
-    start = np.full(3, -np.log(max(2, pool.size) / 2))
-    model = Model(_first_weights(pool, totals), start, np.array([0.0, _SHARED, _SHARED]), groups)
-    import os
-
-    if os.environ.get("GEN"):
-        al = model.posterior(levels[:, main], relation[main])[2]
-        want = float(os.environ["GEN"]) * min(pool.size_a, pool.size - pool.size_a if pool.size > pool.size_a else pool.size_a)
-        lo, hi = -40.0, 10.0
-        for _ in range(60):
-            mid = (lo + hi) / 2
-            if (1 / (1 + np.exp(-np.clip(al + mid, -30, 30)))).sum() * len(al) / max(1, len(al)) < want:
-                lo = mid
-            else:
-                hi = mid
-        start[:] = max(lo, start[0])
-        model = Model(model.weights, start, model.shared, groups)
-    for _ in range(_ROUNDS):
-        model = _refit(model, levels[:, main], relation[main], totals)
-    for kind in (1, 2):
-        inside = np.flatnonzero(relation == kind)
-        inside = inside[:: -(-len(inside) // _FITTED_PAIRS) or 1]
-        if len(inside) and relation[main[0]] == 0:
-            base, alone = start[0], model.posterior(levels[:, inside], relation[inside])[2]
-            for _ in range(_ROUNDS):
-                share = (1 / (1 + np.exp(-np.clip(base + alone, -30, 30)))).sum() + 0.5
-                base = np.log(share / (len(inside) + 10 - share))
-            model.base[kind] = base
+    step = max(1, -(-len(main) // _FITTED_PAIRS))
+    seen, kind = levels[:, main[::step]], relation[main[::step]]
+    totals = np.array([_counted(level) for level in seen]).reshape(len(pool.fields), LEVELS)
+    random = _random_shares(pool, totals)
+    weights = np.array([_weigh(_expected(t, f.meaning), r, t, -5.0) for t, f, r in zip(totals, pool.fields, random, strict=True)])
+    groups = np.array([group_of(field) for field in pool.fields], dtype=np.int64)
+    base = np.full(3, -np.log(max(2, pool.size) / 2))
+    model = Model(weights.reshape(totals.shape), base, np.array([0.0, _SHARED, _SHARED]), groups)
+    all_pairs = (pool.size_a * (pool.size - pool.size_a) or pool.size_a * (pool.size_a - 1) / 2) / step
+    for round_ in range(_ROUNDS):
+        against = (random, all_pairs) if round_ < _RANDOM_ROUNDS else None
+        model = _refit(model, seen, kind, totals, pool.fields, against)
+    for side in (1, 2):
+        inside = np.flatnonzero(relation == side)
+        inside = inside[:: max(1, -(-len(inside) // _FITTED_PAIRS))]
+        if len(inside) and relation[main[0] if len(main) else 0] == 0:
+            model.base[side] = _base_of(model.posterior(levels[:, inside], relation[inside])[2], float(base[0]))
     return model
 
 
-def _refit(model: Model, levels: Ints, relation: Ints, totals: Floats) -> Model:
-    """One round: how likely each pair is the same under `model`, and the model that these likelihoods make."""
+def _base_of(logit: Floats, start: float) -> float:
+    """The base log-odds of pairs whose fields are weighed already."""
+    base = start
+    for _ in range(_ROUNDS):
+        found = (1 / (1 + np.exp(-np.clip(base + logit, -30, 30)))).sum() + 0.5
+        base = float(np.log(found / (len(logit) + 10 - found)))
+    return base
+
+
+def _refit(model: Model, levels: Ints, relation: Ints, totals: Floats, fields: list[Field], against: tuple[Floats, float] | None) -> Model:
+    """One round: how likely each pair is the same under `model`, and the model that these likelihoods make.
+
+    `against`: shares of the levels among random pairs and the number of all pairs, where these and not the candidates are "not the same".
+    """
     same, only_group, _ = model.posterior(levels, relation)
+    weights = np.empty_like(model.weights)
+    for at, (group, field) in enumerate(zip(model.groups, fields, strict=True)):
+        found, total = _counted(levels[at], same), totals[at]
+        trust = _TRUST + (_NAME_TRUST * found.sum() if group == 2 else 0)
+        as_same = (found + trust * _expected(total, field.meaning)) / (found.sum() + trust)
+        if against:
+            weights[at] = _weigh(as_same, against[0][at], total)
+            continue
+        rest = _counted(levels[at], (1 - same) * (1 - only_group[group]))
+        usual = total / max(total.sum(), 1) + 1e-3
+        weights[at] = _weigh(as_same, (rest + _TRUST * usual) / (rest.sum() + _TRUST * usual.sum()), total)
+    if against:
+        share = np.full(3, min(0.5, (same.sum() + 0.5) / max(10.0, against[1])))
+        return Model(weights, np.log(share / (1 - share)), model.shared, model.groups)
     share = (np.bincount(relation, weights=same, minlength=3) + 0.5) / (np.bincount(relation, minlength=3) + 10)
     shared = ((1 - same) * only_group).sum(axis=1) + _SHARED * _SHARED_TRUST
     shared = shared / ((1 - same).sum() + _SHARED_TRUST) * (np.arange(3) > 0)
-    weights = np.empty_like(model.weights)
-    for at, group in enumerate(model.groups):
-        found, total = _counted(levels[at], same), totals[at]
-        trust = _TRUST + (_NAME_TRUST * found.sum() if group == 2 else 0)
-        as_same = (found + trust * _expected(total)) / (found.sum() + trust)
-        rest = _counted(levels[at], (1 - same) * (1 - only_group[group]))
-        usual = total / max(total.sum(), 1) + 1e-3
-        as_other = (rest + _TRUST * usual) / (rest.sum() + _TRUST * usual.sum())
-        weights[at] = _weigh(as_same, as_other, total)
     return Model(weights, np.log(share / (1 - share)), shared, model.groups)
