@@ -96,6 +96,13 @@ class Expressions:
         found = f"{self.alias}.integration_key" if self.in_pass == "to" else f"{self.alias}.code"
         return f"TRY_CAST({found} AS {sql_type(plan.destination)})" if plan.destination.kind not in TEXTUAL else found
 
+    def compared(self) -> str:
+        """The value as it is compared: a planned record whose key is drawn only when applying is unlike anything that is there."""
+        if self.plan.lookup is None or self.plan.destination.kind not in TEXTUAL:
+            return self.value()
+        planned = f"{self.alias}.state IN ('planned', 'failing') AND {self.value()} IS NULL"
+        return f"CASE WHEN {planned} THEN 'planned: ' || {self.alias}.source_key ELSE {self.value()} END"
+
     def unresolved(self) -> str:
         """True where a reference leads nowhere."""
         lookup = self.plan.lookup
@@ -122,7 +129,7 @@ class Expressions:
 
     def differs(self, old: str, against: str) -> str:
         """Whether writing the field would change the destination row `t`."""
-        plan, value = self.plan, self.value()
+        plan, value = self.plan, self.compared()
         different = f"{canonical(value, plan)} IS DISTINCT FROM {canonical(against, plan)}"
         if plan.counts == "when blank":
             return f"({blank(old, plan)} AND NOT {blank(value, plan)})"
@@ -175,9 +182,9 @@ def narrow(bound: BoundMapping, side: Side, extra: list[str]) -> str:
             errors += [f.error() for f in fields if f.plan.lookup is not None]
             errors += [f.failing() for f in fields if f.plan.lookup is not None]
             soft += [f.unresolved() for f in fields if f.plan.second_step]
-        parts = [canonical(f.value() if as_source else f"s.{f.plan.against}", f.plan) for f in hashed(fields)]
+        parts = [canonical(f.compared() if as_source else f"s.{f.plan.against}", f.plan) for f in hashed(fields)]
         columns.append(f"{'hash(' + ', '.join(parts) + ')' if parts else '0::UBIGINT'} AS h_{in_pass}")
-        columns += [f"{f.value() if as_source else 's.' + f.plan.old} AS p_{in_pass}_{f.number}" for f in paired(fields)]
+        columns += [f"{f.compared() if as_source else 's.' + f.plan.old} AS p_{in_pass}_{f.number}" for f in paired(fields)]
     columns.append(f"({' OR '.join(e for e in errors if e != 'FALSE')}) AS err")
     columns.append(f"{_any(soft)} AS soft")
     return f"SELECT {', '.join([*columns, *extra])} FROM {{rows}} s{joins}"
@@ -300,9 +307,10 @@ def decide(bound: BoundMapping, in_pass: Pass, request: Request, only_coupled: b
     lines.append(f"WHEN NOT d.{s}e AND d.coupled THEN {literal('deleted partner' if only_pass else 'not a source')}")
     lines.append(f"WHEN NOT d.{s}e THEN 'not a source'")
     if second and not reference:
-        # what the first pass writes is seen by the second, and never written back
-        lines.append(f"WHEN p.disposition = 'update' AND p.carry AND p.two_way AND NOT {one_way} THEN 'unchanged'")
-        lines.append("WHEN p.disposition IN ('update', 'couple') AND NOT d.idue THEN 'unchanged'")
+        # what the first pass writes inside the filter is seen by the second, and never written back
+        inside = f"d.{s}inf AND d.{s}leave = ''"
+        lines.append(f"WHEN p.disposition = 'update' AND p.carry AND p.two_way AND {inside} AND NOT {one_way} THEN 'unchanged'")
+        lines.append(f"WHEN p.disposition IN ('update', 'couple') AND {inside} AND NOT d.idue THEN 'unchanged'")
     if not request.whole:
         lines.append(f"WHEN NOT d.{s}due THEN 'not due'")
     lines.append("WHEN d.coupled AND d.skipped THEN 'skipped'")
