@@ -61,7 +61,11 @@ class Map:
     inside_local: Callable[[Row], bool] = lambda row: True
     inside_integration: Callable[[Row], bool] = lambda row: True
     leave_out: Callable[[World, str, Row], bool] = lambda world, in_pass, row: False
-    rules: Callable[[World, str, Row, Row | None], tuple[list[Value], bool, bool]] = lambda world, in_pass, source, old: ([], False, False)
+    rules: Callable[[World, str, Row, Row | None], tuple[list[Value], bool, bool]] = lambda world, in_pass, source, old: (
+        [],
+        False,
+        False,
+    )
     find: tuple[str, str] | None = None  # uncoupled rows with the same value here are the same record
     option_set: str = ""
 
@@ -87,7 +91,11 @@ class World:
     def sides(self, m: Map) -> tuple[dict[str, Row], dict[str, Row]]:
         local = {row[m.local[1]]: row for row in self.table("local", m.local[0])}
         if m.option_set:
-            rows = [r for r in self.table("integration", "stringmap") if (r["objecttypecode"], r["attributename"]) == ("account", m.option_set)]
+            rows = [
+                r
+                for r in self.table("integration", "stringmap")
+                if (r["objecttypecode"], r["attributename"]) == ("account", m.option_set)
+            ]
             return local, {str(r["attributevalue"]): {"label": r["value"]} for r in rows if r["value"].strip()}
         return local, {row[m.integration[1]]: row for row in self.table("integration", m.integration[0])}
 
@@ -165,7 +173,9 @@ def _pairs(world: World, m: Map, local: dict[str, Row], integration: dict[str, R
     new = {"coupled": False, "found": False, "skipped": False, "lc": True, "ic": True}
     if m.find:
         free = [{}, {}]  # type: list[dict[str, list[str]]]
-        for side, (rows, column, inside) in enumerate(((local, m.find[0], m.inside_local), (integration, m.find[1], m.inside_integration))):
+        for side, (rows, column, inside) in enumerate(
+            ((local, m.find[0], m.inside_local), (integration, m.find[1], m.inside_integration))
+        ):
             taken = {p["ik" if side else "lk"] for p in pairs}
             for key, row in rows.items():
                 if key not in taken and inside(row) and row[column]:
@@ -187,10 +197,10 @@ def _decide(
     two_way = len(m.passes) == 2
     if pair["coupled"] and lrow is None and irow is None:
         return "broken coupling", [], []
-    if pair["skipped"]:
-        return "skipped", [], []
     if source is None:
         return ("not a source" if two_way or not pair["coupled"] else "deleted partner"), [], []
+    if pair["skipped"]:
+        return "skipped", [], []
     if not inside[in_pass](source):
         return "outside the filter", [], []
     if m.leave_out(world, in_pass, source):
@@ -258,7 +268,9 @@ def _value(world: World, f: Field, in_pass: str, source: Row, old: Row | None) -
                       wanted=raw if lost and f.clear else None, lookup=f.lookup)]  # fmt: skip
     if f.kind == "decimal":
         new, was = Decimal(raw or 0), Decimal(there or 0)
-        return [Value(column, new, new != was, both)]
+        return [Value(column, None if raw is None else new, new != was, both)]
+    if f.kind == "boolean":
+        raw = None if raw is None else bool(raw)
     if f.kind not in ("text", "code"):
         return [Value(column, raw, _same(raw) != _same(there), both)]
     mine, theirs = f.lengths if in_pass == "to" else f.lengths[::-1]
@@ -282,6 +294,8 @@ def _text(value: Any) -> Any:
         return value
     if isinstance(value, Decimal):
         return value.normalize()
+    if isinstance(value, bool):
+        return str(value).lower()
     return None if value in (None, "") else str(value)
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 from oracle import NEW, Outcome, World, synchronise
 from standard_maps import standard_maps
+from worlds import Made, generated_maps
 
 from synckit.demo import make_demo
 from synckit.planning.plan import Plan
@@ -48,7 +49,11 @@ def planned_keys(plan: Plan) -> dict[str, tuple[str, str]]:
 def changes_of(plan: Plan) -> dict[tuple[Any, ...], Any]:
     """Fields that updates write, and references that are filled in a second step, in the oracle's terms."""
     made = planned_keys(plan)
-    keys = {(r["mapping"], r["pass"], r["record"]): (r["local_key"], r["integration_key"]) for r in plan.rows.to_pylist() if r["step"] == 1}
+    keys = {
+        (r["mapping"], r["pass"], r["record"]): (r["local_key"], r["integration_key"])
+        for r in plan.rows.to_pylist()
+        if r["step"] == 1
+    }
     found = {}
     for c in plan.base.changes.to_pylist():
         if c["step"] == 2 and c["origin"] != "lookup":
@@ -103,3 +108,12 @@ def test_the_demo_is_planned_as_the_oracle_does(demo: Path) -> None:
                       {"local_currency": "EUR", "company_id": ws.description.integration.company_id or ws.description.local.company_id})  # fmt: skip
         assert_alike(plan, ws, synchronise(world, standard_maps(world, NOW.date())))
         assert plan.total("create") and plan.total("conflict") and plan.total("deleted partner") and plan.total("blocked")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_generated_histories_are_planned_as_the_oracle_does(seed: int, tmp_path: Path) -> None:
+    Made(tmp_path, seed, pairs=60)
+    with open_workspace(tmp_path / "workspace.yaml") as ws:
+        plan = ws.plan_full()
+        world = World(*(sqlite3.connect(tmp_path / f"{n}.db") for n in ("local", "integration", "ledger")))
+        assert_alike(plan, ws, synchronise(world, generated_maps()))
