@@ -315,14 +315,16 @@ class Applier:
         changes: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for change in mine.to_pylist():
             changes.setdefault((change["record"], change["step"]), []).append(change)
-        taken: dict[tuple[int, int], int] = {}
+        number: dict[int, int] = {}  # several second-step rows of one record stand in the order of their changes
+        earlier: dict[int, int] = {}
+        for row in rows:
+            if row["step"] == 2:
+                number[row["line"]] = earlier.get(row["record"], 0)
+                earlier[row["record"]] = number[row["line"]] + 1
         for row in wanted:
             here = changes.get((row["record"], row["step"]), [])
-            if row["step"] == 2:  # several second-step rows of one record stand in the order of their changes
-                place = (row["record"], 2)
-                number = taken.get(place, 0)
-                taken[place] = number + 1
-                here = here[number : number + 1]
+            if row["step"] == 2:
+                here = here[number[row["line"]] : number[row["line"]] + 1]
             yield Line(row, by_record.get(row["record"]) if row["disposition"] in ("create", "restore") else None, here)
 
     def _chunks(self, lines: Iterator[Line]) -> Iterator[Chunk]:
