@@ -9,6 +9,7 @@ from synckit.applying.values import typed
 from synckit.mapping.model import PASS_DIRECTION, Pass
 from synckit.mapping.schema import Column, Table
 from synckit.planning.bind import DESTINATION, SOURCE, Side
+from synckit.planning.creates import VALUE
 from synckit.systems.protocol import VERSION_TOKEN, Outcome, System, Write
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Chunk:
         values: dict[str, Any] = {}
         for written in self.applier.plan.base.mappings[self.mapping].columns[self.in_pass]:
             column = self.table.column(written.column)
-            text = created[written.column]
+            text = created[VALUE + written.column]
             if written.column in refs:
                 mapping, parent = refs[written.column]
                 text = self._made(mapping, parent, line)

@@ -255,12 +255,10 @@ class Ledger:
         return self._table(query.limit(limit) if limit is not None else query, ERRORS)
 
     def skipped(self, mapping: str | None = None) -> pa.Table:
-        """Skipped couplings, latest failure first, with direction, code, text and time of their newest error (SKIPPED; S-093)."""
+        """Skipped couplings, latest failure first, with direction, code, text and time of their error (SKIPPED; S-093). Where both
+        directions failed it is the error of the direction to integration (S-106)."""
         to_job, from_job = JOB.alias("to_job"), JOB.alias("from_job")
-        by_from = sa.and_(
-            COUPLING.c.from_result == "failure",
-            sa.or_(COUPLING.c.to_result != "failure", from_job.c.number > sa.func.coalesce(to_job.c.number, 0)),
-        )
+        by_from = sa.and_(COUPLING.c.from_result == "failure", COUPLING.c.to_result != "failure")
         job_id = sa.case((by_from, COUPLING.c.from_job), else_=COUPLING.c.to_job)
         of_row = sa.and_(JOB_ERROR.c.job_id == job_id, JOB_ERROR.c.mapping == COUPLING.c.mapping)
         at = sa.select(sa.func.max(JOB_ERROR.c.at)).where(of_row, JOB_ERROR.c.local_key == COUPLING.c.local_key).scalar_subquery()

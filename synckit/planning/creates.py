@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from synckit.planning.mapping_plan import MappingPlanner, WrittenColumn
 
 NEXT_NUMBER = "next number"  #: how a number shows that is drawn only when applying
+VALUE = "="  #: before the names of columns that hold values, so that a column may be called "key" or "record"
 FIRST_OPTION = 100_000_000  #: where an environment's own option values begin
 
 
 @dataclass
 class Creates:
-    """`table`: record, source_key, key (None: the system draws it), one text column per written column (NULL = blank), and
+    """`table`: record, source_key, key (None: the system draws it), one text column per written column, its name behind VALUE (NULL = blank), and
     `refs`: for columns that hold the key of a planned record, "column=mapping=source key" joined by newlines (else NULL)."""
 
     table: pa.Table
@@ -125,7 +126,7 @@ def planned_creates(planner: MappingPlanner, in_pass: Pass) -> Creates:
     ref_text = ["\n".join(f"{c}={m}={k}" for c, (m, k) in sorted(r.items())) or None for r in refs]
     columns = {
         "record": pa.array(records, pa.int64()), "source_key": pa.array(source_keys, pa.string()), "key": pa.array(keys, pa.string()),
-        **{c: pa.array(v, pa.string()) for c, v in values.items()}, "refs": pa.array(ref_text, pa.string()),
+        **{VALUE + c: pa.array(v, pa.string()) for c, v in values.items()}, "refs": pa.array(ref_text, pa.string()),
     }  # fmt: skip
     return Creates(pa.table(columns), tuple(written.values()), drawn, chosen, overridden)
 
@@ -163,4 +164,4 @@ def _next_option(planner: MappingPlanner, row: int) -> int:
     return max(int(highest) + 1, FIRST_OPTION) + row
 
 
-__all__ = ["NEXT_NUMBER", "Creates", "chosen_template", "planned_creates", "templates"]
+__all__ = ["NEXT_NUMBER", "VALUE", "Creates", "chosen_template", "planned_creates", "templates"]

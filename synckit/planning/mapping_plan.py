@@ -17,7 +17,7 @@ from synckit.errors import SynckitError
 from synckit.mapping.model import Pass
 from synckit.planning import reconcile as sql
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side
-from synckit.planning.creates import Creates, planned_creates
+from synckit.planning.creates import VALUE, Creates, planned_creates
 from synckit.planning.due import read_due
 from synckit.planning.reasons import describe
 from synckit.planning.resemblance import likenesses, resembling
@@ -265,8 +265,9 @@ class MappingPlanner:
         con, bound = self.con, self.bound
         con.execute(sql.wide(bound, in_pass))
         con.execute(
-            f"CREATE TABLE x_{in_pass} AS SELECT w.rec, {self._insert_error(in_pass)} AS error, bool_or(p.state = 'failing') AS parent_failing "
-            f"FROM w_{in_pass} w LEFT JOIN planned p ON p.mapping = w.r_parent AND p.source_key = w.r_parent_key GROUP BY ALL"
+            f"CREATE TABLE x_{in_pass} AS SELECT w.rec, w.error, bool_or(p.state = 'failing') AS parent_failing "
+            f"FROM (SELECT w.rec, w.r_parent, w.r_parent_key, {self._insert_error(in_pass)} AS error FROM w_{in_pass} w) w "
+            "LEFT JOIN planned p ON p.mapping = w.r_parent AND p.source_key = w.r_parent_key GROUP BY ALL"
         )
         con.execute(f"CREATE TABLE decided_{in_pass} AS {sql.decide(bound, in_pass, self.planning.request, self.only_coupled)}")
 
@@ -530,8 +531,10 @@ def _planned_known(planner: MappingPlanner, plan: MappingPlan, in_pass: Pass) ->
     if created is not None:
         keys = dict(zip(created.column("source_key").to_pylist(), created.column("key").to_pylist(), strict=True))
         local_key = planner.bound.local.key
-        if in_pass == "from" and local_key is not None and local_key.name in created.column_names:
-            numbers = dict(zip(created.column("source_key").to_pylist(), created.column(local_key.name).to_pylist(), strict=True))
+        if in_pass == "from" and local_key is not None and VALUE + local_key.name in created.column_names:
+            numbers = dict(
+                zip(created.column("source_key").to_pylist(), created.column(VALUE + local_key.name).to_pylist(), strict=True)
+            )
     codes: Sequence[str | None]
     local, integration = rows.column("local_key").to_pylist(), rows.column("integration_key").to_pylist()
     failing = [d not in ("create", "restore") for d in rows.column("disposition").to_pylist()]

@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +22,7 @@ import pyarrow.ipc
 
 from synckit.errors import SynckitError
 from synckit.mapping.schema import nearest
-from synckit.planning.creates import NEXT_NUMBER
+from synckit.planning.creates import NEXT_NUMBER, VALUE
 from synckit.planning.decisions import carried_out, check_resolution
 from synckit.planning.mapping_plan import MappingHead
 from synckit.planning.tables import CHANGES, COUNTER_OF, COUNTERS, WRITES
@@ -251,19 +252,19 @@ class Plan:
     def changes(
         self, mapping: str | None = None, record: int | None = None, in_pass: str | None = None, *, limit: int | None = None
     ) -> pd.DataFrame:
-        """One line per field that is written: old, new, origin, and the records' keys and names (creates are expanded here)."""
+        """One line per field that is written: old, new, origin, and the records' keys and names (creates are expanded here). `table`
+        names side and table ("integration:account") where a second step writes another row than the mapping's own."""
         fields = self._of(self.fields, mapping)
         expanded = [fields] + [self._expanded(n, p) for (n, p) in self.base.creates if mapping is None or n == self._name(mapping)]
         fields = pa.concat_tables(expanded)
         for column, value in (("record", record), ("pass", in_pass)):
             if value is not None:
                 fields = fields.filter(pc.equal(fields.column(column), value))
-        rows = self.rows.filter(pc.is_in(self.rows.column("disposition"), pa.array(WRITES)))
-        keys = ["mapping", "pass", "record", "step"]
-        rows = rows.select([*keys, "disposition", "local_key", "integration_key", "local_name", "integration_name"])
-        rows = rows.group_by(keys, use_threads=False).aggregate([(c, "first") for c in rows.column_names if c not in keys])
-        rows = rows.rename_columns([c.removesuffix("_first") for c in rows.column_names])
-        joined = fields.join(rows, keys, join_type="inner")
+        rows = _numbered(self.rows)
+        rows = rows.filter(pc.is_in(rows.column("disposition"), pa.array(WRITES)))
+        keys = ["mapping", "pass", "record", "step", "nth"]
+        rows = rows.select([*keys, "disposition", "local_key", "integration_key", "local_name", "integration_name", "table"])
+        joined = _numbered(fields).join(rows, keys, join_type="inner").drop_columns(["nth"])
         rank = {n: i for i, n in enumerate(self.base.order)}
         joined = joined.append_column("rank", pa.array([rank[m] for m in joined.column("mapping").to_pylist()], pa.int64()))
         joined = joined.sort_by(
@@ -276,7 +277,7 @@ class Plan:
         table, head = self.base.creates[mapping, in_pass], self.base.mappings[mapping]
         tables = []
         for written in head.columns[in_pass]:  # type: ignore[index]
-            values = table.column(written.column)
+            values = table.column(VALUE + written.column)
             tables.append(_created_field(mapping, in_pass, table, written.field, written.column, values, written.origin))
         drawn = head.drawn.get(in_pass)  # type: ignore[call-overload]
         if drawn:
@@ -496,6 +497,18 @@ KINDS = {
 
 def replace_decisions(plan: Plan, decisions: tuple[Decision, ...]) -> Plan:
     return Plan(plan.base, decisions)
+
+
+def _numbered(table: pa.Table) -> pa.Table:
+    """With a column `nth`: the number of a line among the second-step lines of its record (each writes one field of one row), else 0."""
+    nth = np.zeros(table.num_rows, dtype=np.int64)
+    second = np.flatnonzero(table.column("step").to_numpy() == 2)
+    seen: dict[tuple[Any, ...], int] = {}
+    places = table.select(["mapping", "pass", "record"]).take(pa.array(second)).to_pylist()
+    for index, place in zip(second, (tuple(p.values()) for p in places), strict=True):
+        nth[index] = seen.get(place, 0)
+        seen[place] = nth[index] + 1
+    return table.append_column("nth", pa.array(nth))
 
 
 def _created_field(

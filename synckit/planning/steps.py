@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from synckit.mapping.model import Pass
 from synckit.planning.bind import SOURCE
+from synckit.planning.creates import VALUE
 from synckit.planning.snapshot import Context
 from synckit.planning.tables import CHANGES, ROWS
 
@@ -137,10 +138,9 @@ def _written_fields(
     source = SOURCE[in_pass]
     codes = dict(planner.con.execute("SELECT key, code FROM d_local").fetchall())
     lines: list[dict[str, Any]] = []
-    fixed = ("record", "source_key", "key", "refs")
     for row in created.to_pylist():
-        lines += [{"key": row["source_key"], "event": "create", "code": codes.get(row["source_key"]), "column": c, "new": v}
-                  for c, v in row.items() if c not in fixed]  # fmt: skip
+        lines += [{"key": row["source_key"], "event": "create", "code": codes.get(row["source_key"]), "column": c.removeprefix(VALUE),
+                   "new": v} for c, v in row.items() if c.startswith(VALUE)]  # fmt: skip
     updated = {r["record"]: r for r in rows.to_pylist() if r["disposition"] in ("update", "couple")}
     for change in changes.to_pylist():
         row = updated[change["record"]]
