@@ -35,6 +35,7 @@ _TRUST = 10.0
 _NAME_TRUST = 0.3
 _LIMIT = 8.0  # no field says more than this
 _ROUNDS, _RANDOM_ROUNDS = 30, 10
+_COLLAPSED = 0.2  # of the sames that the first part of the fit found, so few left mean that the second part went astray
 _FITTED_PAIRS = 100_000
 _RANDOM_PAIRS = 20_000
 _PLACE = frozenset(["street", "city", "post code", "country", "phone", "web"])
@@ -166,7 +167,12 @@ def fit(pool: Pool, levels: Ints, relation: Ints) -> Model:
     all_pairs = (pool.size_a * (pool.size - pool.size_a) or pool.size_a * (pool.size_a - 1) / 2) / step
     for round_ in range(_ROUNDS):
         against = (random, all_pairs) if round_ < _RANDOM_ROUNDS else None
+        if round_ == _RANDOM_ROUNDS:
+            first = model
         model = _refit(model, seen, kind, totals, pool.fields, against)
+    found, before = (m.posterior(seen, kind)[0].sum() for m in (model, first))
+    if found < _COLLAPSED * before:  # too few, or too varied, sames to tell them from like candidates: what was learned first stands
+        model = first
     for side in (1, 2):
         inside = np.flatnonzero(relation == side)
         inside = inside[:: max(1, -(-len(inside) // _FITTED_PAIRS))]
