@@ -150,7 +150,7 @@ def pair_tables(local: Sequence[Known], integration: Sequence[Known]) -> list[Ta
         )
         used = {f.local.name for f in fields} | {f"{f.integration.name}\0" for f in fields}
         left = tuple(
-            f"{side}: {', '.join(names_left)}"
+            f"no counterpart found on the other side for {side} {', '.join(names_left)}"
             for side, names_left in (
                 ("local", [c.name for c in _pairable(one) if c.name not in used]),
                 ("integration", [c.name for c in _pairable(other) if f"{c.name}\0" not in used]),
@@ -253,7 +253,8 @@ def _with_match(pairs: list[FieldPair], local: Known, integration: Known) -> lis
 
 
 def _with_lookups(pairs: list[TablePair]) -> list[TablePair]:
-    """Foreign keys of both tables of a pair that lead to the tables of another pair become a field that travels through its couplings."""
+    """Foreign keys of both tables of a pair that lead to the tables of another pair become a field that travels through its
+    couplings. Planning resolves references by text, so those kept as numbers are named and left out."""
 
     def references(known: Known, to: Known, key: str) -> Iterable[Column]:
         for column in known.table.columns:
@@ -268,12 +269,18 @@ def _with_lookups(pairs: list[TablePair]) -> list[TablePair]:
     result = []
     for pair in pairs:
         found: list[FieldPair] = []
+        left = list(pair.left)
         for parent in pairs:
             ones = list(references(pair.local, parent.local, parent.local.table.primary_key[0]))
             others = list(references(pair.integration, parent.integration, parent.integration.table.uid))
-            if len(ones) == len(others) == 1 and parent is not pair and parent.name not in (f.lookup for f in found):
-                found.append(FieldPair(ones[0], others[0], f"both refer to the tables of {parent.name}", lookup=parent.name))
-        result.append(replace(pair, fields=(*pair.fields, *found)))
+            if not len(ones) == len(others) == 1 or parent is pair:
+                continue
+            one, other = ones[0], others[0]
+            if {one.kind, other.kind} <= {"text", "code", "guid"}:
+                found.append(FieldPair(one, other, f"both refer to the tables of {parent.name}", lookup=parent.name))
+            else:
+                left.append(f"references kept as numbers: {one.name} / {other.name}, to {parent.name}")
+        result.append(replace(pair, fields=(*pair.fields, *found), left=tuple(left)))
     return _without_circles(result)
 
 

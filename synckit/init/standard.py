@@ -109,7 +109,7 @@ def _fitted(mapping: TableMapping, place: _Place) -> tuple[str, Change]:
         ref = mapping.local if side == "local" else mapping.integration
         found, described = place.table(side, ref.table), place.schemas[side].table(ref.table)
         if found is None:
-            return f"{place.found[side].title} has no table {described.table}.", Change()
+            return f"the {side} side has no table {described.table}.", Change()
         if ref.option_set and place.column(side, found, described.column(ref.option_set)) is None:
             return f"{found.name} has no column {ref.option_set}.", Change()
         for rule_id in mapping.rules:

@@ -189,7 +189,7 @@ def _own(pairs: Sequence[TablePair]) -> Iterator[str]:
     for pair in pairs:
         yield f"  # {_comment(pair.why)}"
         for left in pair.left:
-            yield f"  # No counterpart found for {_comment(left)}."
+            yield f"  # Left out, {_comment(left)}."
         yield f"  - name: {quoted(pair.name)}"
         for side, known in (("local", pair.local), ("integration", pair.integration)):
             yield f"    {side}: {{table: {quoted(known.table.name)}}}"
