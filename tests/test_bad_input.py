@@ -237,5 +237,4 @@ def test_a_system_whose_modified_on_column_is_empty(tmp_path, where, state):
 def test_the_password_of_a_ledger_url_is_not_shown(variant):
     path = variant("ledger: ledger.db", f"ledger: postgresql://keeper:{SECRET}@127.0.0.1:1/ledger?connect_timeout=1")
     text = refused(lambda: plan(path))
-    print(text)
     assert "127.0.0.1:1" in text and "ledger" in text.casefold()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,7 +25,7 @@ from synckit.systems.file_formats import READERS, load, sheets
 from synckit.systems.secrets import parse, render, resolve, scrub
 from synckit.systems.sql_values import physical
 
-#: Rows of a database table that are looked at; of an export all are, because nothing else tells its types.
+#: Rows of a table that are kept to compare values. The types of an export come from all its rows: nothing else tells them.
 SAMPLE = 2000
 #: Tables that belong to tools, not to a system.
 _NOT_DATA = re.compile(r"sqlite_.*|synckit_.*|alembic_version|django_migrations", re.IGNORECASE)
@@ -54,7 +56,7 @@ class FoundColumn:
     references: tuple[str, str] | None = None
     fraction: bool = False
 
-    @property
+    @cached_property
     def distinct(self) -> frozenset[str]:
         """The different values, folded as people compare them."""
         return frozenset(value.strip().casefold() for value in self.values if value and value.strip())
@@ -128,6 +130,8 @@ def look(given: str, folder: Path, where: str, variable: str) -> Found:
 
 def quoted(text: str) -> str:
     """A text as a YAML value: plain where no reader can take it for something else, else in quotes."""
+    if not text.isprintable():
+        return json.dumps(text)
     if re.fullmatch(r"[A-Za-z_][\w.]*([ -][\w.]+)*", text) and text.casefold() not in (
         "yes",
         "no",
@@ -372,6 +376,6 @@ def _exported(data: pa.Table, name: str) -> FoundColumn:
         kind = next((named for test, named in tests if test(stored)), "text")
     unique = bool(texts) and nulls == 0 and len(set(texts)) == len(texts)
     return FoundColumn(
-        name, kind, values, None, _places(values) if kind == "decimal" else None, nulls > 0 or not unique, unique, nulls,
+        name, kind, values[:SAMPLE], None, _places(values) if kind == "decimal" else None, nulls > 0 or not unique, unique, nulls,
         fraction=pa.types.is_floating(stored),
     )  # fmt: skip

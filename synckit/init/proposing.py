@@ -15,6 +15,7 @@ from synckit.mapping.loading import SHIPPED_SCHEMAS, load_schema
 from synckit.mapping.schema import Schema, Table
 
 WORKSPACE = "workspace.yaml"
+LEDGER = "ledger.db"
 _LOCAL_WORDS = ("business central", "bc", "nav", "navision", "erp", "local")
 _INTEGRATION_WORDS = ("dataverse", "crm", "dynamics", "salesforce", "cds", "integration")
 _TITLES = {"business_central": "Business Central", "dataverse": "Dataverse"}
@@ -89,7 +90,7 @@ def propose_workspace(folder: str | Path, local: str | None = None, integration:
     shown = [_limited(side, pairs, which) for side, which in zip(sides, ("local", "integration"), strict=True)]
     text = writing.workspace_text(shown[0], shown[1], why, standard, pairs)
     mappings = standard.names if standard else tuple(pair.name for pair in pairs)
-    return Proposal(folder, text, _notes(shown, why, standard, mappings), mappings, sides[0].title, sides[1].title)
+    return Proposal(folder, text, _notes(folder, shown, why, standard, mappings), mappings, sides[0].title, sides[1].title)
 
 
 def write_workspace(proposal: Proposal, path: str | Path | None = None) -> Path:
@@ -232,7 +233,9 @@ def _some(found: Found) -> str:
     return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "") if names else "no tables"
 
 
-def _notes(sides: list[Side], why: str, standard: StandardProposal | None, mappings: tuple[str, ...]) -> tuple[str, ...]:
+def _notes(
+    folder: Path, sides: list[Side], why: str, standard: StandardProposal | None, mappings: tuple[str, ...]
+) -> tuple[str, ...]:
     notes = [f"Local side: {sides[0].title} ({why}). Integration side: {sides[1].title}."]
     if standard is not None:
         notes.append(f"The standard mappings fit: {', '.join(mappings)}.")
@@ -242,6 +245,8 @@ def _notes(sides: list[Side], why: str, standard: StandardProposal | None, mappi
     for side in sides:
         notes += [f"{side.title}: {remark}" for remark in side.remarks]
         notes += [f"Set the environment variable {name}; the password does not stand in the file." for name in side.found.secrets]
+    if (folder / LEDGER).exists():
+        return (*notes, f"{LEDGER} is there already; it is used where it belongs to these two systems.")
     return (*notes, "Nothing is coupled yet: import existing couplings, or couple by match, before creating records.")
 
 

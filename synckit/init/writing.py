@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from synckit.init.proposing import Side
 
 _OWNERSHIP = {
-    "person": "both sides have salespeople and users, so rows are owned by the user coupled with the salesperson",
-    "team": "there is no pair of salespeople and users, so rows are owned by the team of the company",
+    "person": "Both sides have salespeople and users, so rows are owned by the user coupled with the salesperson",
+    "team": "There is no pair of salespeople and users, so rows are owned by the team of the company",
 }
 
 
