@@ -395,12 +395,9 @@ class Plan:
             return Plan(self.base, (*self.decisions, Decision(kind, self._name(mapping), (), note, by)))
         if records is None:
             records = self.records(mapping, disposition, warning=warning)
-        known = {
-            (r["mapping"], side, r[f"{side}_key"])
-            for r in records.to_dict("records")
-            for side in ("local", "integration")
-            if r[f"{side}_key"]
-        }
+        keys = records[["mapping", "pass", "local_key", "integration_key"]].astype(object)
+        lines = keys.where(keys.notna(), None).to_dict("records")  # a side without a row is NaN in a frame, which is true
+        known = {(r["mapping"], side, r[f"{side}_key"]) for r in lines for side in ("local", "integration") if r[f"{side}_key"]}
         for side, keys in (("local", local), ("integration", integration)):
             for key in [keys] if isinstance(keys, str) else list(keys or []):
                 hits = [m for m in named if (m, side, key) in known]
@@ -409,7 +406,7 @@ class Plan:
                 for name in hits:
                     named[name].append(("", key if side == "local" else "", key if side == "integration" else ""))
         if local is None and integration is None:
-            for row in records.to_dict("records"):
+            for row in lines:
                 named[row["mapping"]].append((row["pass"], row["local_key"] or "", row["integration_key"] or ""))
         added = tuple(Decision(kind, m, tuple(r), note, by) for m, r in named.items() if r)
         return Plan(self.base, (*self.decisions, *added))

@@ -48,7 +48,9 @@ def save_plan(plan: Plan, path: str) -> None:
 def plan_bytes(plan: Plan) -> bytes:
     """The content of a plan file."""
     base = plan.base
-    parts = {f"{name}.parquet": _parquet(getattr(base, name)) for name in FRAMES}
+    parts = {f"{name}.parquet": _parquet(getattr(base, name)) for name in FRAMES if name != "quiet"}
+    # the rows that need no look come in no order from planning; they are put into one only where bytes matter
+    parts["quiet.parquet"] = _parquet(base.quiet.sort_by([(name, "ascending") for name in base.quiet.column_names]))
     creates = []
     for number, (place, table) in enumerate(base.creates.items()):
         parts[f"creates-{number}.parquet"] = _parquet(table)
