@@ -143,7 +143,7 @@ def synchronise(world: World, maps: list[Map]) -> Outcome:
                 rows[lk, ik], written, waits = _decide(world, m, in_pass, pair, local.get(lk), integration.get(ik))
                 outcome.changes.update({(m.name, in_pass, 1, lk, ik, v.column): _text(v.new) for v in written})
                 waiting += [(m, in_pass, lk, ik, v) for v in waits]
-        for lk, ik in [k for k, d in outcome.rows.get((m.name, "to"), {}).items() if d == "create"]:
+        for lk, _ in [k for k, d in outcome.rows.get((m.name, "to"), {}).items() if d == "create"]:
             if "from" in m.passes:  # the row that the first pass makes is seen by the second, and as it should be
                 outcome.rows[m.name, "from"][lk, NEW] = "unchanged"
         world.known[m.name] = _known(world, m, outcome, local, pairs)
