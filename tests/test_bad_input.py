@@ -194,7 +194,7 @@ def test_a_file_that_may_not_be_written(variant, demo):
     try:
         with synckit.open(demo) as ws:
             assert ws.local.read_only.endswith("business_central.db is read-only.")
-            ws.plan_full()
+            ws.plan_full("CURRENCY")
     finally:
         file.chmod(0o644)
 
@@ -211,7 +211,7 @@ def test_a_database_that_is_read_only(postgres_url, tmp_path):
             'The local system "Business Central (Nordwind Trading)" cannot be written: its server is read-only.'
         )
         assert any(f.severity == "note" and "its server is read-only" in f.message for f in ws.check())
-        assert not ws.plan_full().summary().empty
+        assert not ws.plan_full("CURRENCY").summary().empty
 
 
 def test_a_system_that_is_protected(variant):
