@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synckit.errors import SynckitError
-from synckit.planning.tables import CHANGES, WRITES
+from synckit.planning.tables import CARRIED_OUT, CHANGES
 
 if TYPE_CHECKING:
     from synckit.planning.plan import Decision, PlanBase
@@ -34,7 +34,7 @@ def _excluded(base: PlanBase, rows: pa.Table, decisions: tuple[Decision, ...]) -
         for c in ("mapping", "pass", "record", "step", "local_key", "integration_key", "disposition", "reason", "code")
     }
     n = rows.num_rows
-    writes = [d in WRITES for d in columns["disposition"]]
+    writes = [d in CARRIED_OUT for d in columns["disposition"]]
     by_key: dict[tuple[str, str, str], list[int]] = {}
     of_mapping: dict[str, list[int]] = {}
     for i in range(n):

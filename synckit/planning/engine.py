@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
@@ -166,14 +166,29 @@ def plan_run(
     coupled row whose source passes the source side's filter; an incremental run looks at what is newer than the watermarks and at
     what is due (documentation of the reference; design section 5). Option mappings take no part in an incremental run of all.
     """
+    with planning_run(workspace, systems, ledger, request, now, rulebook, progress) as planning:
+        bound, order = planning.bound, dependency_order(workspace.mappings)
+        if names is not None:
+            wanted = {workspace.mapping(x).name for x in names}
+            chosen = [n for n in order if n in wanted]
+        else:
+            chosen = [n for n in order if request.kind == "full" or bound[n].mapping.kind != "option"]
+        return assemble(planning, plan_mappings(planning, chosen), order=chosen, operator=operator, whole=names is None)
+
+
+@contextmanager
+def planning_run(
+    workspace: Workspace,
+    systems: Mapping[Side, System],
+    ledger: Ledger,
+    request: Request,
+    now: datetime,
+    rulebook: RuleBook,
+    progress: Progress = lambda what, rows: None,
+) -> Iterator[Planning]:
+    """Everything that planning needs, over one snapshot of either side; closed with it. Raises SynckitError while someone applies."""
     schemas = {side: systems[side].schema for side in SIDES}
     bound = {m.name: bind(m, workspace, schemas) for m in workspace.mappings}
-    order = dependency_order(workspace.mappings)
-    if names is not None:
-        wanted = {workspace.mapping(x).name for x in names}
-        chosen = [n for n in order if n in wanted]
-    else:
-        chosen = [n for n in order if request.kind == "full" or bound[n].mapping.kind != "option"]
     with ExitStack() as stack:
         for attempt in range(5):
             counter = ledger.run_counter()
@@ -190,17 +205,22 @@ def plan_run(
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="synckit-", ignore_cleanup_errors=True))
         con = stack.enter_context(planning_database(workspace.memory, Path(folder)))
         tables = Tables(snapshots, systems)
-        planning = Planning(workspace, systems, ledger, rulebook, now, snapshots, con, tables, bound, progress, request)
         con.execute("CREATE TABLE planned (mapping VARCHAR, pass VARCHAR, source_key VARCHAR, record BIGINT, state VARCHAR)")
-        with ThreadPoolExecutor(2) as readers:
-            parts = []
-            for name in chosen:
-                passes = request.passes(bound[name].mapping)
-                if passes:
-                    parts.append(plan_mapping(planning, replace(bound[name], passes=passes), readers))
-                else:
-                    parts.append(against_direction(bound[name], request))
-        return _assemble(planning, parts, order=chosen, operator=operator, whole=names is None)
+        yield Planning(workspace, systems, ledger, rulebook, now, snapshots, con, tables, bound, progress, request)
+
+
+def plan_mappings(planning: Planning, chosen: Sequence[str]) -> list[MappingPlan]:
+    """The plans of `chosen`, each made over what those before it plan."""
+    parts = []
+    with ThreadPoolExecutor(2) as readers:
+        for name in chosen:
+            bound = planning.bound[name]
+            passes = planning.request.passes(bound.mapping)
+            if passes:
+                parts.append(plan_mapping(planning, replace(bound, passes=passes), readers))
+            else:
+                parts.append(against_direction(bound, planning.request))
+    return parts
 
 
 def against_direction(bound: BoundMapping, request: Request) -> MappingPlan:
@@ -226,7 +246,8 @@ def planning_database(memory: str, folder: Path) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def _assemble(planning: Planning, parts: list[MappingPlan], order: list[str], operator: str, whole: bool) -> Plan:
+def assemble(planning: Planning, parts: list[MappingPlan], order: list[str], operator: str, whole: bool) -> Plan:
+    """The plan whose mappings are `parts`."""
     second_steps(planning, parts)
     base = PlanBase(
         kind=planning.request.kind,
@@ -278,4 +299,4 @@ def planned_key(ledger_id: str, mapping: str, side: Side, source_key: str, times
     return str(uuid.uuid5(uuid.UUID(ledger_id), f"{mapping}|{side}|{source_key}|{times}"))
 
 
-__all__ = ["Planning", "plan_run", "planned_key"]
+__all__ = ["Planning", "assemble", "plan_mappings", "plan_run", "planned_key", "planning_run"]

@@ -59,6 +59,7 @@ class MappingHead:
     columns: dict[Pass, tuple[WrittenColumn, ...]]
     drawn: dict[Pass, str]  # destination column whose number is drawn when applying
     not_due: dict[Pass, int] = field(default_factory=dict)
+    released: tuple[str, ...] = ()  # local keys of skipped couplings that a retry takes up again
     messages: dict[str, str] = field(default_factory=dict)  # passes that cannot run, with the sentence for their job (S-018)
 
 
@@ -372,7 +373,8 @@ class MappingPlanner:
         """The latest version among the source rows that the pass looked at, as ISO text (the new watermark)."""
         side = SOURCE[in_pass]
         version = self.bound.side(side).version
-        if version is None or version.kind not in ("datetime", "integer"):
+        # a run of chosen records says nothing of the rows before them
+        if version is None or version.kind not in ("datetime", "integer") or self.planning.request.chosen:
             return ""
         latest = self._value(f"SELECT max(ver) FROM n_{side} n WHERE inf AND {self._is_due(side)}")
         if latest is None:

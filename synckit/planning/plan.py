@@ -25,7 +25,7 @@ from synckit.mapping.schema import nearest
 from synckit.planning.creates import NEXT_NUMBER, VALUE
 from synckit.planning.decisions import carried_out, check_resolution
 from synckit.planning.mapping_plan import MappingHead
-from synckit.planning.tables import CHANGES, COUNTER_OF, COUNTERS, WRITES
+from synckit.planning.tables import CARRIED_OUT, CHANGES, COUNTER_OF, COUNTERS
 
 ORDER = tuple(COUNTER_OF)
 
@@ -164,7 +164,16 @@ class Plan:
                 counter = COUNTER_OF[disposition]
                 if counter is not None:
                     found[place][counter] += n
+        for place, n in self.unmarked().items():
+            found[place]["modified"] += n
         return found
+
+    def unmarked(self) -> dict[tuple[str, str], int]:
+        """(mapping, pass) -> uncouplings that also write a row; the job counts it as modified beside uncoupled (engine-behaviour 6)."""
+        r = self.rows
+        writing = r.filter(pc.and_(pc.equal(r.column("disposition"), "uncoupling"), pc.is_valid(r.column("table"))))
+        grouped = writing.select(["mapping", "pass"]).group_by(["mapping", "pass"]).aggregate([([], "count_all")]).to_pylist()
+        return {(line["mapping"], line["pass"]): line["count_all"] for line in grouped}
 
     def total(self, *dispositions: str) -> int:
         """How many records have one of these dispositions, all mappings and passes together."""
@@ -172,8 +181,8 @@ class Plan:
 
     @property
     def writes(self) -> int:
-        """How many rows would be written, second steps included."""
-        return int(pc.sum(pc.is_in(self.rows.column("disposition"), pa.array(WRITES))).as_py() or 0)
+        """How many rows would be written, coupled or uncoupled, second steps included."""
+        return int(pc.sum(pc.is_in(self.rows.column("disposition"), pa.array(CARRIED_OUT))).as_py() or 0)
 
     def look_alike(self) -> int:
         """How many planned creates look like records that already exist."""
@@ -187,9 +196,10 @@ class Plan:
         """The plan in one sentence, zeros left out except for the three that matter."""
         parts = [
             f"create {self.total('create', 'restore'):,}",
-            f"couple {self.total('couple'):,}",
+            f"couple {self.total('couple', 'coupling'):,}",
             f"update {self.total('update'):,}",
         ]
+        parts += [f"{verb} {n:,}" for verb, n in (("uncouple", self.total("uncoupling")), ("delete", self.total("delete"))) if n]
         conflicts = self.total("conflict")
         failing = self.total("will fail", "blocked", "deleted partner")
         text = f"Nothing has been written. A {KINDS.get(self.base.kind, self.base.kind)} would {', '.join(parts)}"
@@ -261,7 +271,7 @@ class Plan:
             if value is not None:
                 fields = fields.filter(pc.equal(fields.column(column), value))
         rows = _numbered(self.rows)
-        rows = rows.filter(pc.is_in(rows.column("disposition"), pa.array(WRITES)))
+        rows = rows.filter(pc.is_in(rows.column("disposition"), pa.array([d for d in CARRIED_OUT if d != "coupling"])))
         keys = ["mapping", "pass", "record", "step", "nth"]
         rows = rows.select([*keys, "disposition", "local_key", "integration_key", "local_name", "integration_name", "table"])
         joined = _numbered(fields).join(rows, keys, join_type="inner").drop_columns(["nth"])
@@ -489,6 +499,10 @@ KINDS = {
     "unconditional": "unconditional synchronisation",
     "records": "synchronisation of the chosen records",
     "retry": "retry",
+    "restore": "restoration of deleted records",
+    "coupling": "coupling",
+    "uncoupling": "uncoupling",
+    "delete": "deletion",
 }
 
 

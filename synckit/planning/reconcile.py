@@ -322,9 +322,10 @@ def decide(bound: BoundMapping, in_pass: Pass, request: Request, only_coupled: b
         lines.append(f"WHEN NOT d.coupled THEN {literal('not coupled, chosen' if request.kind == 'records' else 'not coupled')}")
     lines += [f"WHEN NOT d.coupled AND ({insert_errors}) THEN 'will fail'", f"WHEN NOT d.coupled AND ({insert_blocked}) THEN 'blocked'",
               "WHEN NOT d.coupled THEN 'create'"]  # fmt: skip
-    if (reference and request.whole) or mapping.deletion_conflict_resolution == "none":
+    policy = "restore_records" if request.kind == "restore" else mapping.deletion_conflict_resolution
+    if (reference and request.whole) or policy == "none":
         lines.append(f"WHEN NOT d.{t}e THEN 'deleted partner'")
-    elif mapping.deletion_conflict_resolution == "remove_coupling":
+    elif policy == "remove_coupling":
         lines.append(f"WHEN NOT d.{t}e THEN 'remove coupling'")
     else:
         lines += [f"WHEN NOT d.{t}e AND ({insert_errors}) THEN 'will fail'", f"WHEN NOT d.{t}e AND ({insert_blocked}) THEN 'blocked'",

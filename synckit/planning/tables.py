@@ -35,6 +35,10 @@ COUNTERS = ("inserted", "modified", "deleted", "unchanged", "skipped", "failed",
 
 #: Dispositions that write to a system.
 WRITES = ("create", "restore", "update", "couple", "delete")
+#: Dispositions that change what the ledger knows of couplings (an uncoupling may write to a system, too: its row then names a table).
+COUPLES = ("coupling", "uncoupling")
+#: Dispositions that apply carries out.
+CARRIED_OUT = (*WRITES, *COUPLES)
 #: Dispositions that apply books as failed, with their error, without sending anything.
 BOOKED_AS_FAILED = ("conflict", "will fail", "blocked", "deleted partner")
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from synckit.planning.plan import KINDS, Plan
 from synckit.planning.review import COUPLE
-from synckit.planning.tables import CHANGES, DUPLICATES, ERRORS, ROWS, WRITES
+from synckit.planning.tables import CARRIED_OUT, CHANGES, DUPLICATES, ERRORS, ROWS
 from synckit.reports.wording import (
     ACTIONS,
     Action,
@@ -130,7 +130,7 @@ def remarks(plan: Plan) -> list[Text]:
     if warned:
         listed = ", ".join(f"{number(n)} {w.replace('_', ' ')}" for w, n in warned.items())
         lines.append(Text(f"Warnings: {listed}.", style="yellow"))
-    again = plan.writes - plan.total(*WRITES)
+    again = plan.writes - plan.total(*CARRIED_OUT)
     if again > 0:
         lines.append(Text(f"{count_of(again, 'row gets', 'rows get')} a field in a second step, once what it refers to exists."))
     advised = couple_first(plan)

@@ -30,7 +30,8 @@ class Action:
 ACTIONS = (
     Action("create", "+", ("create", "restore"), "green", "var(--jp-success-color1, #388e3c)"),
     Action("update", "~", ("update",), "cyan", "var(--jp-info-color1, #0097a7)"),
-    Action("couple", "=", ("couple",), "blue", "var(--jp-brand-color1, #1976d2)"),
+    Action("couple", "=", ("couple", "coupling"), "blue", "var(--jp-brand-color1, #1976d2)"),
+    Action("uncouple", "/", ("uncoupling",), "blue", "var(--jp-brand-color1, #1976d2)"),
     Action("delete", "-", ("delete",), "red", "var(--jp-error-color2, #b71c1c)"),
     Action("conflict", "!", ("conflict",), "yellow", "var(--jp-warn-color1, #f57c00)"),
     Action("fail", "x", ("will fail", "blocked", "deleted partner"), "red", "var(--jp-error-color1, #d32f2f)"),
@@ -76,7 +77,7 @@ def name_of(row: dict[str, Any]) -> str:
 
 def shown_columns(plan: Plan) -> list[Action]:
     """The actions that a summary shows: the three that write, conflicts and failures always, others where there are any."""
-    return [a for a in ACTIONS if a.name != "delete" or plan.total(*a.dispositions)]
+    return [a for a in ACTIONS if a.name not in ("uncouple", "delete") or plan.total(*a.dispositions)]
 
 
 def left_alone(counts: dict[str, int]) -> dict[str, int]:
