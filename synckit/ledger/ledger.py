@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from synckit.ledger import lease
@@ -64,6 +65,11 @@ JOURNAL_LINES = _schema(
 )
 DECISIONS = _schema("id:i! at:t operator:s! mapping:s! kind:s! local_key:s integration_key:s value:s!")
 COUNTS = _schema("mapping:s! coupled:i! failed:i! skipped:i! held:i!")
+
+
+def _ascending(column: pa.ChunkedArray) -> bool:
+    whole = column.combine_chunks()
+    return bool(pc.all(pc.less(whole[:-1], whole[1:])).as_py()) if len(whole) > 1 else True
 
 
 class Ledger:
@@ -137,8 +143,14 @@ class Ledger:
         with self._database.reading() as connection:
             if connection is None:
                 return schema.empty_table()
-            query = sa.select(*(COUPLING.c[name] for name in schema.names)).where(COUPLING.c.mapping == mapping)
-            return fetch_many(self._database, connection, query, schema).sort_by("id")  # half the time of ORDER BY
+            column: sa.ColumnElement[str] = COUPLING.c.mapping
+            counted = sa.select(sa.func.count()).select_from(COUPLING)
+            mine = connection.scalar(counted.where(column == mapping)) or 0
+            if connection.dialect.name == "sqlite" and mine * 4 > (connection.scalar(counted) or 0):
+                column = sa.literal_column("+coupling.mapping", sa.Text)  # not by its index: walking most of the table is faster
+            query = sa.select(*(COUPLING.c[name] for name in schema.names)).where(column == mapping)
+            found = fetch_many(self._database, connection, query, schema)
+            return found if _ascending(found.column("id")) else found.sort_by("id")  # half the time of ORDER BY
 
     def coupling(self, mapping: str, *, local: str | None = None, integration: str | None = None) -> dict[str, Any] | None:
         """The whole coupling of one record, or None."""
