@@ -7,28 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from world import MakeWorld, World
+from world import make_world
+
+__all__ = ["make_world"]
 
 README = Path(__file__).with_name("README.md")
 LINE = re.compile(r"\|\s*(S-\d{3})\s*\|\s*(later|not applicable|elsewhere)\s*\|\s*(.*?)\s*\|")
 _shown: dict[str, dict[str, str]] = {}  # scenario -> test -> result
-
-
-@pytest.fixture
-def make_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeWorld]:
-    """Makes the worlds of a test and closes them; on SQLite, or as the mark `on_both` says."""
-    worlds: list[World] = []
-    url = request.getfixturevalue("postgres_url") if getattr(request, "param", "sqlite") == "postgresql" else None
-
-    def make(local: object, integration: object, mappings: object, **settings: object) -> World:
-        folder = tmp_path / f"world{len(worlds)}"
-        folder.mkdir()
-        worlds.append(World(folder, local, integration, mappings, postgres_url=url, **settings))  # type: ignore[arg-type]
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        world.close()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -26,7 +26,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -34,12 +34,12 @@ from typing import Any, Literal
 
 import pytest
 import sqlalchemy as sa
+from written import State, rows_of, state_of, written
 
 from synckit.applying.progress import Run
 from synckit.applying.refusals import to_accept
 from synckit.mapping.loading import load_schema, load_workspace
 from synckit.mapping.schema import Column, Schema, Table
-from synckit.planning.creates import NEXT_NUMBER
 from synckit.planning.plan import Plan
 from synckit.planning.tables import COUNTERS
 from synckit.systems.protocol import VERSION_TOKEN
@@ -47,7 +47,6 @@ from synckit.workspace import Workspace
 
 Side = Literal["local", "integration"]
 SIDES: tuple[Side, Side] = ("local", "integration")
-DESTINATION = {"to": "integration", "from": "local"}
 DIRECTION = {"to": "to_integration", "from": "from_integration"}
 START = datetime(2026, 1, 5, 9, 0, 0)
 _NAMES = uuid.UUID("5e1f7a5c-0000-4000-8000-000000000000")
@@ -315,12 +314,8 @@ class Half:
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows as plain Python, by the names of the schema's columns, in the order of their keys."""
-        of, made = self.tables[table], self.physical[table]
         with self.engine.connect() as connection:
-            found = [dict(row._mapping) for row in connection.execute(sa.select(made))]
-        named = {c.column: c for c in of.columns}
-        rows = [{named[n].name: _plain(v, named[n]) for n, v in row.items()} for row in found]
-        return sorted(rows, key=lambda row: str(row[of.uid]))
+            return rows_of(connection, self.tables[table], self.physical[table])
 
     def row(self, table: str, alias: str) -> dict[str, Any]:
         """The row called `alias` (or with that key); KeyError where it does not exist."""
@@ -330,34 +325,6 @@ class Half:
 
     def count(self, table: str) -> int:
         return len(self.rows(table))
-
-    def everything(self) -> dict[tuple[str, str, str], dict[str, Any]]:
-        """(side, table, key) -> row, of all tables."""
-        return {
-            (self.side, name, str(row[of.uid]) if of.uid in row else json.dumps(row, default=str, sort_keys=True)): row
-            for name, of in self.tables.items()
-            for row in self.rows(name)
-        }
-
-
-def _plain(value: Any, column: Column) -> Any:
-    if value is None:
-        return None
-    match column.kind:
-        case "guid":
-            return str(value).strip("{}").lower()
-        case "decimal":
-            return Decimal(str(value))
-        case "boolean":
-            return bool(value)
-        case "date":
-            return date.fromisoformat(str(value)[:10])
-        case "time":
-            return value if isinstance(value, time) else time.fromisoformat(value)
-        case "datetime":
-            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.replace("Z", "+00:00"))
-            return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-    return value
 
 
 # --- what a run did -------------------------------------------------------------------------------------------------------------
@@ -385,6 +352,10 @@ class Ran:
         """The counters of all passes of a mapping together."""
         jobs = [j for j in self.run.jobs.to_dict("records") if j["mapping"] == name]
         return {counter: n for counter in COUNTERS if (n := sum(int(j[counter]) for j in jobs))}
+
+    def before_rows(self, table: str) -> list[dict[str, Any]]:
+        """The rows of a table as they were when the run began."""
+        return [row for (_, name, _), row in self.before.items() if name == table]
 
     def errors(self, name: str | None = None) -> list[str]:
         """The messages that were booked, oldest first."""
@@ -531,7 +502,7 @@ class World:
         before = self.everything()
         run = self.ws.apply(plan, **{"accept": to_accept(plan), **how})
         after = self.everything()
-        written(plan, before, after, self, all_of_it=not surprises)
+        written(plan, before, after, self.ws, all_of_it=not surprises)
         if not surprises:
             for job in run.jobs.to_dict("records"):
                 for counter in COUNTERS:
@@ -541,80 +512,26 @@ class World:
             assert not len(run.differences), run.to_text()
         return Ran(self, plan, run, before, after)
 
-    def everything(self) -> dict[tuple[str, str, str], dict[str, Any]]:
+    def everything(self) -> State:
         """(side, table, key) -> row, of both databases."""
-        return {k: v for half in self.sides.values() for k, v in half.everything().items()}
+        return state_of(self.ws)
 
 
-def written(plan: Plan, before: dict[Any, Any], after: dict[Any, Any], world: World, all_of_it: bool = True) -> int:
-    """Hold two states of both databases against a plan, cell by cell: nothing else was written, and (`all_of_it`) nothing less.
-    Returns the number of cells compared. Columns that the database itself keeps (modified-on) do not count."""
-    allowed: dict[tuple[str, str, str], dict[str, Any]] = {}
-    creates: dict[tuple[str, str, int], str | None] = {
-        (name, in_pass, row["record"]): row["key"] for (name, in_pass), t in plan.base.creates.items() for row in t.to_pylist()
-    }
-    for change in plan.changes().to_dict("records"):
-        place = (change["mapping"], change["pass"], change["record"])
-        side: Any = DESTINATION[change["pass"]]
-        described = world.ws.description.mapping(change["mapping"])
-        if isinstance(change["table"], str):
-            side, _, table = change["table"].partition(":")
-            key = change[f"{side}_key"]
-        else:
-            table = world.sides[side].schema.table(getattr(described, side).table).name
-            key = creates[place] if change["disposition"] == "create" and place in creates else change[f"{side}_key"]
-            if key is None and change["disposition"] != "create":
-                key = creates.get(place)
-        free = change["new"] == NEXT_NUMBER or isinstance(change["ref_key"], str)
-        allowed.setdefault((side, table, str(key)), {})[change["column"]] = (free, change["new"])
-    cells = 0
-    for place in before.keys() | after.keys():
-        old, new = before.get(place), after.get(place)
-        if old == new:
-            continue
-        assert new is not None, f"{place} was deleted"
-        of = world.sides[place[0]].tables[place[1]]
-        mine = allowed.get(place)
-        assert mine is not None, f"{place} was written and the plan does not show it"
-        for column, value in new.items():
-            if (
-                column in (of.uid, of.modified_on)
-                or (old is not None and old[column] == value)
-                or (old is None and value in BLANKS)
-            ):
-                continue
-            assert column in mine, f"{place}.{column} was written and the plan does not show it"
-            free, shown = mine[column]
-            assert free or text_of(value) == text_of(shown), f"{place}.{column}: {value!r} was written, the plan shows {shown!r}"
-            cells += 1
-    if all_of_it:
-        for place, columns in allowed.items():
-            assert place in after, f"the plan shows {place}, which does not exist"
-            for column, (free, shown) in columns.items():
-                assert free or text_of(after[place][column]) == text_of(shown), f"{place}.{column} was not written as shown"
-    return cells
+@pytest.fixture
+def make_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeWorld]:
+    """Makes the worlds of a test and closes them; on SQLite, or as the mark `on_both` says."""
+    worlds: list[World] = []
+    url = request.getfixturevalue("postgres_url") if getattr(request, "param", "sqlite") == "postgresql" else None
 
+    def make(local: Any, integration: Any, mappings: Any, **settings: Any) -> World:
+        folder = tmp_path / f"world{len(worlds)}"
+        folder.mkdir()
+        worlds.append(World(folder, local, integration, mappings, postgres_url=url, **settings))
+        return worlds[-1]
 
-BLANKS = (None, "", 0, False, Decimal(0))
-
-
-def text_of(value: Any) -> str:
-    """A value as comparable text: blanks alike, numbers without trailing zeros."""
-    if value is None or value != value or value == "" or value is False or value == "false":
-        return ""
-    if value is True or value == "true":
-        return "true"
-    if isinstance(value, datetime):
-        return value.isoformat()
-    text = str(value)
-    try:
-        number = Decimal(text)
-    except ArithmeticError:
-        try:
-            return datetime.fromisoformat(text.replace("Z", "")).isoformat() if len(text) > 12 and text[4] == "-" else text
-        except ValueError:
-            return text
-    return "" if number == 0 else format(number.normalize(), "f")
+    yield make
+    for world in worlds:
+        world.close()
 
 
 MakeWorld = Callable[..., World]

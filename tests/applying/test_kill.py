@@ -1,0 +1,208 @@
+"""kill -9 at twenty moments of an apply, then resume: no duplicate, no orphan, no lost coupling, truthful counters."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import MakeWorld, World, mapping
+
+from synckit.applying.progress import Run
+from synckit.demo import make_demo
+from synckit.planning.tables import COUNTERS
+from synckit.workspace import Workspace, open_workspace
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL, which Windows has not")
+
+HERE = Path(__file__).parent
+MOMENTS = 20
+
+
+def killed(orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Carry out `orders` in processes that are killed; see killed.py."""
+    root = HERE.parents[1]
+    done = subprocess.run(
+        [sys.executable, str(HERE / "killed.py")], input=json.dumps(orders), text=True, capture_output=True, timeout=900,
+        env={**os.environ, "PYTHONPATH": str(root)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def copies(folder: Path, number: int) -> list[Path]:
+    """That many copies of the folder of a workspace, each with a workspace file that names its own databases."""
+    made = []
+    for n in range(number):
+        copy = folder.parent / f"{folder.name}_{n}"
+        shutil.copytree(folder, copy)
+        file = copy / "workspace.yaml"
+        file.write_text(file.read_text(encoding="utf-8").replace(folder.as_posix(), copy.as_posix()), encoding="utf-8")
+        made.append(file)
+    return made
+
+
+def spread(passed: list[str], number: int) -> list[int]:
+    """`number` moments (from 1) over the whole run, every kind of moment at least once."""
+    chosen = {passed.index(name) + 1 for name in dict.fromkeys(passed)}
+    step = len(passed) / number
+    evenly = [round(1 + step * n) for n in range(number)]
+    for moment in evenly[::-1] + list(range(1, len(passed) + 1)):
+        if len(chosen) >= number:
+            break
+        chosen.add(moment)
+    return sorted(chosen)
+
+
+def a_busy_world(make_world: MakeWorld) -> World:
+    """Creates and updates in both directions, references to rows created in the same run, and a second step that closes a cycle."""
+    w = make_world(
+        {
+            "customer": "no code20 key, name text100, fax text30, currency code10, contact code20",
+            "contact": "no code20 key, name text100, customer code20",
+            "currency": "code code10 key",
+        },
+        {
+            "account": "name text160, fax text50, currencyid guid, primarycontactid guid",
+            "contact": "name text160, accountid guid",
+            "transactioncurrency": "isocode text5",
+        },
+        [
+            mapping("CURRENCY", "currency > transactioncurrency", "code > isocode", direction="to_integration"),
+            mapping(
+                "CUSTOMER",
+                "customer > account",
+                "name <> name, fax <> fax, currency <> currencyid lookup CURRENCY, contact <> primarycontactid lookup CONTACT clear",
+            ),
+            mapping("CONTACT", "contact > contact", "name <> name, customer <> accountid lookup CUSTOMER"),
+        ],
+    )
+    w.local.add("currency", "CHF", code="CHF")
+    for n in range(4):
+        w.local.add("customer", f"C{n}", no=f"C{n:04}", name=f"Coupled {n}")
+        w.integration.add("account", f"G{n}", name=f"Coupled {n}")
+        w.couple("CUSTOMER", f"C{n}", f"G{n}")
+        w.local.add("customer", f"N{n}", no=f"N{n:04}", name=f"Local {n}", currency="CHF", contact=f"K{n}")
+        w.local.add("contact", f"K{n}", no=f"K{n}", name=f"Contact {n}", customer=f"N{n:04}")
+        w.integration.add("account", f"A{n}", name=f"Account {n}")
+    w.local.edit("customer", "C0", fax="1")
+    w.local.edit("customer", "C1", name="Renamed here")
+    w.integration.edit("account", "G2", fax="2")
+    w.integration.edit("account", "G3", name="Renamed there")
+    w.local.add("customer", "F", no="F", name="Fails", currency="XXX")
+    _ = w.ws
+    w.reopen()
+    return w
+
+
+# --- what must be true afterwards -----------------------------------------------------------------------------------------------
+
+
+def finished(ws: Workspace, jobs: list[tuple[Any, ...]], told: str) -> None:
+    """Resume (or apply again, where nothing had begun), then look with plain SQL."""
+    run: Run | None = ws.resume()
+    if run is None and not ws.jobs().empty:
+        assert set(ws.ledger.runs()["status"].to_pylist()) == {"finished"}, told  # it was killed after the end
+    elif run is None:
+        from synckit.applying.refusals import to_accept
+
+        plan = ws.plan_full()
+        run = ws.apply(plan, accept=to_accept(plan))
+    assert of_jobs(ws) == jobs, told
+    assert not set(ws.ledger.runs()["status"].to_pylist()) - {"finished", "failed"}, told
+    with sqlite3.connect(ws.description.ledger) as ledger:
+        ask = lambda query: ledger.execute(query).fetchall()  # noqa: E731
+        assert ask("SELECT count(*) FROM journal WHERE state <> 'done'") == [(0,)], told
+        assert ask("SELECT count(*) FROM claim") == ask("SELECT count(*) FROM run_plan") == [(0,)], told
+        assert ask("SELECT count(*) FROM job WHERE finished IS NULL") == [(0,)], told
+        # every journalled create is one row and one coupling
+        created = ask(
+            "SELECT mapping, side, local_key, integration_key FROM journal WHERE op = 'insert' AND side <> '' AND step = 1"
+        )
+        couplings = set(ask("SELECT mapping, local_key, integration_key FROM coupling"))
+    assert len(created) == len(set(created)), told
+    for mapping_name, _, local, integration in created:
+        assert (mapping_name, local, integration) in couplings, told
+    again = ws.plan_full()
+    assert again.writes == 0, f"{told}: {again.sentence()}"
+
+
+def of_jobs(ws: Workspace) -> list[tuple[Any, ...]]:
+    """Mapping, direction and counters of all jobs; those of a run that never got its plan kept do not exist."""
+    jobs = ws.jobs()
+    return sorted(tuple(row) for row in jobs[["mapping", "direction", *COUNTERS]].itertuples(index=False))
+
+
+def no_row_twice_none_alone(folder: Path, expected: dict[str, Counter[str]]) -> None:
+    """Each name stands on each side as often as after a run that was not cut off, and every row has exactly one coupling."""
+    for file, tables in (("local.db", ("customer", "contact")), ("integration.db", ("account", "contact"))):
+        with sqlite3.connect(folder / file) as database:
+            for table in tables:
+                names = Counter(name for (name,) in database.execute(f"SELECT name FROM {table}"))  # noqa: S608
+                assert names == expected[f"{file} {table}"], f"{folder.name}: {file} {table}"
+    with sqlite3.connect(folder / "ledger.db") as ledger:
+        ledger.execute("ATTACH ? AS local", (str(folder / "local.db"),))
+        ledger.execute("ATTACH ? AS integration", (str(folder / "integration.db"),))
+        for side, table, name in (("local", "customer", "CUSTOMER"), ("integration", "account", "CUSTOMER"), ("local", "contact", "CONTACT"),
+                                  ("integration", "contact", "CONTACT")):  # fmt: skip
+            uid = "system_id" if side == "local" else f"{table}id"
+            query = f"SELECT t.name FROM {side}.{table} t LEFT JOIN main.coupling c ON c.mapping = ? AND c.{side}_key = t.{uid} "  # noqa: S608
+            alone = ledger.execute(query + "WHERE c.id IS NULL", (name,)).fetchall()
+            assert alone == ([("Fails",)] if (side, table) == ("local", "customer") else []), f"{folder.name}: {side} {table}"
+            lost = f"SELECT count(*) FROM main.coupling WHERE mapping = ? AND {side}_key NOT IN (SELECT {uid} FROM {side}.{table})"  # noqa: S608
+            assert ledger.execute(lost, (name,)).fetchall() == [(0,)], f"{folder.name}: {side} {table}"
+
+
+def names_of(folder: Path) -> dict[str, Counter[str]]:
+    found = {}
+    for file, tables in (("local.db", ("customer", "contact")), ("integration.db", ("account", "contact"))):
+        with sqlite3.connect(folder / file) as database:
+            for table in tables:
+                found[f"{file} {table}"] = Counter(n for (n,) in database.execute(f"SELECT name FROM {table}"))  # noqa: S608
+    return found
+
+
+def test_killed_at_twenty_moments_and_resumed(make_world: MakeWorld, tmp_path: Path) -> None:
+    w = a_busy_world(make_world)
+    reference, *worlds = copies(w.folder, MOMENTS + 1)
+    (whole,) = killed([{"workspace": str(reference), "moment": 0, "rows": 2}])
+    assert whole["ended"] == 0 and len(whole["passed"]) > 60
+    expected = names_of(reference.parent)
+    assert all(n == 1 for names in expected.values() for n in names.values())
+    with open_workspace(reference) as ws:
+        jobs = of_jobs(ws)
+
+    moments = spread(whole["passed"], MOMENTS)
+    ended = killed([{"workspace": str(path), "moment": m, "rows": 2} for path, m in zip(worlds, moments, strict=True)])
+    kinds = set()
+    for path, moment, end in zip(worlds, moments, ended, strict=True):
+        assert end["ended"] == -signal.SIGKILL and len(end["passed"]) == moment
+        kinds.add(end["passed"][-1])
+        with open_workspace(path) as ws:
+            finished(ws, jobs, f"killed at moment {moment}: {end['passed'][-1]}")
+        no_row_twice_none_alone(path.parent, expected)
+    assert kinds == set(whole["passed"])  # every kind of moment was one of the twenty
+
+
+@pytest.mark.parametrize("number", [2, pytest.param(MOMENTS, marks=pytest.mark.long)])
+def test_the_demo_killed_and_resumed(tmp_path: Path, number: int) -> None:
+    make_demo(tmp_path / "demo")
+    reference, *worlds = copies(tmp_path / "demo", number + 1)
+    (whole,) = killed([{"workspace": str(reference), "moment": 0, "rows": 20}])
+    with open_workspace(reference) as ws:
+        jobs = of_jobs(ws)
+    total = len(whole["passed"])
+    moments = [round(total * (n + 0.5) / number) for n in range(number)]
+    ended = killed([{"workspace": str(path), "moment": m, "rows": 20} for path, m in zip(worlds, moments, strict=True)])
+    for path, moment, end in zip(worlds, moments, ended, strict=True):
+        assert end["ended"] == -signal.SIGKILL
+        with open_workspace(path) as ws:
+            finished(ws, jobs, f"killed at moment {moment}: {end['passed'][-1]}")
