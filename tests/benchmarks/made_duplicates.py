@@ -9,12 +9,21 @@ import pyarrow as pa
 
 from synckit.planning.duplicates import FieldPair
 
-GIVEN = "Anna Bernd Chiara David Eva Fatima Georg Hanna Ivan Julia Karl Lena Marc Nora Otto Paula Raúl Søren Tina Uwe Vera Yusuf Zoë".split()
-PLACES = "Lüdersen Nygård Peñalba Monteverde Kings-Yard Grzedow Saint-Aurèle Hafenstadt Oberwies Marlowe Eastbrook Tarn".split()
-ROADS = "Market High Station Church Mill Park Queen River Garden Bridge Harbour Castle Meadow Orchard Victoria".split()
-TRADES = "Tools Foods Logistics Textiles Furniture Software Metals Paper Glass Optics Travel Energy Print Pumps Bikes".split()
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+GIVEN = _words(
+    "Anna Bernd Chiara David Eva Fatima Georg Hanna Ivan Julia Karl Lena Marc Nora Otto Paula Raúl Søren Tina Uwe Vera Yusuf Zoë"
+)
+PLACES = _words("Lüdersen Nygård Peñalba Monteverde Kings-Yard Grzedow Saint-Aurèle Hafenstadt Oberwies Marlowe Eastbrook Tarn")
+ROADS = _words("Market High Station Church Mill Park Queen River Garden Bridge Harbour Castle Meadow Orchard Victoria")
+TRADES = _words("Tools Foods Logistics Textiles Furniture Software Metals Paper Glass Optics Travel Energy Print Pumps Bikes")
 FORMS = ("GmbH", "Ltd", "Ltd.", "Inc.", "S.A.", "S.L.", "B.V.", "AG", "Limited", "ApS", "Sp. z o.o.", "")
-SYLLABLES = "ba be bo da de do fa fi fo ga go ha he ka ke ko la le lo ma me mo na ne no pa pe ra re ro sa se so ta te to va ve wi za".split()
+SYLLABLES = _words(
+    "ba be bo da de do fa fi fo ga go ha he ka ke ko la le lo ma me mo na ne no pa pe ra re ro sa se so ta te to va ve wi za"
+)
 
 
 @dataclass(frozen=True)

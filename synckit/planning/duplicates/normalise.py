@@ -152,7 +152,7 @@ _LEGAL = frozenset(
     ]
 )
 _LEGAL_PHRASES = re.compile(
-    r"\b(?:sp z o o|s r o|s a r l|s a s|s p a|s r l|s a|b v|n v|g m b h|d o o|e v|a g|k g|p l c|l l c|gmbh and co kg|gmbh and co|and co)\b"
+    r"\b(?:sp z o ?o|s r o|s a r l|s a s|s p a|s r l|s a|b v|n v|g m b h|d o o|e v|a g|k g|p l c|l l c|gmbh and co kg|gmbh and co|and co)\b"
 )
 
 

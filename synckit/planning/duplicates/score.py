@@ -27,7 +27,17 @@ LEVELS = ELSEWHERE + 1
 #: What one expects of records that are the same before having seen any: shares of the levels, "equal" spread as observed.
 _SAME = np.array([0.01, 0.01, 0.02, 0.02, 0.03, 0.04, 0.06, 0.11, *[0.70 / 6] * 6, 0.01])
 #: How often the same thing is on record with quite another value, by meaning: what changes, what is put in words, what one has several of.
-_CHANGES = {"email": 0.1, "phone": 0.15, "web": 0.1, "street": 0.1, "city": 0.05, "code": 0.05, "number": 0.3, "text": 0.3, "category": 0.3}
+_CHANGES = {
+    "email": 0.1,
+    "phone": 0.15,
+    "web": 0.1,
+    "street": 0.1,
+    "city": 0.05,
+    "code": 0.05,
+    "number": 0.3,
+    "text": 0.3,
+    "category": 0.3,
+}
 _OTHER_VALUE = np.array([0.4, 0.25, 0.2, 0.15, *[0.0] * (LEVELS - 4)])
 #: Pairs that this expectation, and the overall frequencies as that for "not same", weigh as much as.
 _TRUST = 10.0
@@ -171,7 +181,9 @@ def fit(pool: Pool, levels: Ints, relation: Ints) -> Model:
             first = model
         model = _refit(model, seen, kind, totals, pool.fields, against)
     found, before = (m.posterior(seen, kind)[0].sum() for m in (model, first))
-    if found < _COLLAPSED * before:  # too few, or too varied, sames to tell them from like candidates: what was learned first stands
+    if (
+        found < _COLLAPSED * before
+    ):  # too few, or too varied, sames to tell them from like candidates: what was learned first stands
         model = first
     for side in (1, 2):
         inside = np.flatnonzero(relation == side)
@@ -190,7 +202,9 @@ def _base_of(logit: Floats, start: float) -> float:
     return base
 
 
-def _refit(model: Model, levels: Ints, relation: Ints, totals: Floats, fields: list[Field], against: tuple[Floats, float] | None) -> Model:
+def _refit(
+    model: Model, levels: Ints, relation: Ints, totals: Floats, fields: list[Field], against: tuple[Floats, float] | None
+) -> Model:
     """One round: how likely each pair is the same under `model`, and the model that these likelihoods make.
 
     `against`: shares of the levels among random pairs and the number of all pairs, where these and not the candidates are "not the same".

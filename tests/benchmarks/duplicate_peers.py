@@ -1,0 +1,93 @@
+"""Splink and recordlinkage on the lists of the duplicates benchmark, each in one untuned configuration for all lists.
+
+    python tests/benchmarks/duplicate_peers.py splink|recordlinkage FOLDER
+
+FOLDER holds a.csv and perhaps b.csv, each with a column `key`. Prints JSON: seconds, peak in MB and the pairs found. Runs under any
+interpreter that has the peer; needs nothing of synckit.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+Found = list[tuple[str, str]]
+
+
+def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Both lists as text; b None where there is one list."""
+    a, b = folder / "a.csv", folder / "b.csv"
+    return pd.read_csv(a, dtype=str), pd.read_csv(b, dtype=str) if b.exists() else None
+
+
+def splink(a: pd.DataFrame, b: pd.DataFrame | None) -> Found:
+    """Jaro-Winkler at 0.92 and 0.8 on every column, candidates by equal columns or equal beginnings, expectation maximisation, 0.95."""
+    import splink.comparison_library as library
+    from splink import DuckDBAPI, Linker, SettingsCreator, block_on
+
+    columns = [name for name in a.columns if name != "key"]
+    rules = [block_on(f"substr({name}, 1, 5)") for name in columns if a[name].nunique() > len(a) / 50]
+    settings = SettingsCreator(
+        link_type="link_only" if b is not None else "dedupe_only",
+        unique_id_column_name="key",
+        comparisons=[library.JaroWinklerAtThresholds(name, [0.92, 0.8]) for name in columns],
+        blocking_rules_to_generate_predictions=rules,
+        retain_intermediate_calculation_columns=False,
+    )
+    database = DuckDBAPI()
+    tables = [database.register(table) for table in ([a] if b is None else [a, b])]
+    linker = Linker(tables if b is not None else tables[0], settings, log_level=None)
+    linker.training.estimate_u_using_random_sampling(max_pairs=1e6, seed=1)
+    for rule in rules:
+        try:
+            linker.training.estimate_parameters_using_expectation_maximisation(rule)
+        except Exception as problem:  # a rule that leaves nothing to learn is skipped
+            print(f"  splink: {problem}"[:150], file=sys.stderr)
+    found = linker.inference.predict(threshold_match_probability=0.95).as_pandas_dataframe()
+    return list(zip(found["key_l"].astype(str), found["key_r"].astype(str), strict=True))
+
+
+def recordlinkage(a: pd.DataFrame, b: pd.DataFrame | None) -> Found:
+    """Jaro-Winkler at 0.85 on every column, candidates by a sorted neighbourhood of every telling column, ECM classifier."""
+    import recordlinkage as rl
+
+    columns = [name for name in a.columns if name != "key"]
+    left = a.set_index("key").fillna("")
+    right = None if b is None else b.set_index("key").fillna("")
+    tables = (left,) if right is None else (left, right)
+    pairs = None
+    for name in columns:
+        if a[name].nunique() > len(a) / 50:
+            index = rl.Index()
+            index.sortedneighbourhood(name, window=5)
+            more = index.index(*tables)
+            pairs = more if pairs is None else pairs.union(more)
+    compare = rl.Compare()
+    for name in columns:
+        compare.string(name, name, method="jarowinkler", threshold=0.85)
+    features = compare.compute(pairs, *tables)
+    return [(str(x), str(y)) for x, y in rl.ECMClassifier(binarize=None).fit_predict(features)]
+
+
+def main() -> None:
+    name, folder = sys.argv[1], Path(sys.argv[2])
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    a, b = read(folder)
+    __import__(name)
+    begun = time.perf_counter()
+    found = {"splink": splink, "recordlinkage": recordlinkage}[name](a, b)
+    seconds = time.perf_counter() - begun
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "peak": peak, "pairs": found}))
+
+
+if __name__ == "__main__":
+    main()
