@@ -177,6 +177,8 @@ def _table_of(mapping: TableMapping, side: Side, schema: Schema) -> Table:
         table = schema.table(ref.table)
         if ref.option_set:
             return option_set_table(table, table.column(ref.option_set))
+        if ref.modified_on:  # the system reads its version tokens from the same column
+            return table.model_copy(update={"modified_on": table.column(ref.modified_on).name})
         return table
     except SynckitError as error:
         raise SynckitError(f"Mapping {mapping.name}, {side} table: {error.message}") from None

@@ -60,6 +60,7 @@ class MappingHead:
     drawn: dict[Pass, str]  # destination column whose number is drawn when applying
     not_due: dict[Pass, int] = field(default_factory=dict)
     released: tuple[str, ...] = ()  # local keys of skipped couplings that a retry takes up again
+    resets: bool = False  # the run began from the start: its watermarks are set anew, back as well
     messages: dict[str, str] = field(default_factory=dict)  # passes that cannot run, with the sentence for their job (S-018)
 
 
@@ -137,6 +138,7 @@ class MappingPlanner:
         self._couplings()
         if p.request.whole:
             self.load("n", whole=False, keys=None)
+            self._versions_known()
         else:
             read_due(self)
 
@@ -150,6 +152,20 @@ class MappingPlanner:
             "FALSE AS found FROM stored"
         )
         self.con.unregister("stored")
+
+    def _versions_known(self) -> None:
+        """A modified-on column that is empty in every row tells neither what changed nor whether a row is still as it was."""
+        for side in SIDES:
+            version = self.bound.side(side).version
+            if version is None or version.kind not in ("datetime", "integer"):
+                continue
+            rows, known = self.con.execute(f"SELECT count(*), count(ver) FROM n_{side}").fetchall()[0]
+            if rows and not known:
+                table = self.bound.side(side).table
+                raise SynckitError(
+                    f"{self.planning.systems[side].title}: the modified-on column {version.name} of {table.caption or table.name} is empty in all "
+                    f"{rows:,} rows, so nobody can tell what changed. Fill it, or name another column under version: in the workspace."
+                )
 
     def load(
         self, prefix: str, whole: bool, keys: dict[Side, list[str]] | None, where: dict[Side, list[Condition]] | None = None
@@ -236,7 +252,7 @@ class MappingPlanner:
         con.execute(
             f"""CREATE TABLE det AS SELECT row_number() OVER (ORDER BY lk NULLS LAST, ik) - 1 AS rec, * FROM (
             SELECT cid, lk, ik, TRUE AS coupled, found, skipped, held, le, ie, linf, iinf, lown, iown, lleave, ileave, lc, ic, never, ldue, idue FROM pairs
-              WHERE NOT ({sql.quiet(bound)})
+              WHERE NOT ({sql.quiet(bound, self.planning.request)})
             UNION ALL SELECT NULL, key, NULL, FALSE, FALSE, FALSE, held, TRUE, FALSE, inf, FALSE, own, FALSE, leave_out, '', TRUE, FALSE, FALSE, due, FALSE
               FROM lone WHERE side = 'local' AND quiet IS NULL
             UNION ALL SELECT NULL, NULL, key, FALSE, FALSE, FALSE, held, FALSE, TRUE, FALSE, inf, FALSE, own, '', leave_out, FALSE, TRUE, FALSE, FALSE, due
@@ -361,6 +377,7 @@ class MappingPlanner:
             columns={p: made[p].columns for p in bound.passes},
             drawn={p: made[p].drawn for p in bound.passes if made[p].drawn},
             not_due={p: self._not_due(p, counts) for p in bound.passes},
+            resets=self.planning.request.from_start and not self.planning.request.chosen,
         )
         return MappingPlan(
             head, table, pa.concat_tables([CHANGES.empty_table(), *changes]), pa.concat_tables([ERRORS.empty_table(), *errors]),
@@ -389,7 +406,7 @@ class MappingPlanner:
         """Records that need no look in this pass."""
         bound = self.bound
         source = SOURCE[in_pass]
-        query = f"SELECT lk AS local_key, ik AS integration_key, 'unchanged' AS disposition FROM pairs WHERE {sql.quiet(bound)}"
+        query = f"SELECT lk AS local_key, ik AS integration_key, 'unchanged' AS disposition FROM pairs WHERE {sql.quiet(bound, self.planning.request)}"
         if not self.planning.request.whole:
             query += f" AND {sql.LETTER[source]}due"
         for side in SIDES:
@@ -435,7 +452,8 @@ class MappingPlanner:
             for side in SIDES:
                 whole = counts[side]
                 if side == "integration" and in_pass == "from" and "to" in made:
-                    whole += made["to"].table.num_rows
+                    keys = made["to"].table.column("key")
+                    whole += len(keys) - keys.null_count  # a key that the system draws is not known yet
                 seen = self._value(
                     f"SELECT count(*) FROM det WHERE {'le' if side == 'local' else 'ie'}"
                 ) + pc.sum(pc.and_(pc.equal(quiet.column("pass"), in_pass), pc.is_valid(quiet.column(f"{side}_key"))), min_count=0).as_py()  # fmt: skip

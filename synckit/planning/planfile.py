@@ -115,7 +115,9 @@ def read_plan(content: bytes, path: str) -> Plan:
 
 def _head(values: dict[str, Any]) -> MappingHead:
     columns = {p: tuple(WrittenColumn(**c) for c in cs) for p, cs in values["columns"].items()}
-    return MappingHead(**{**values, "passes": tuple(values["passes"]), "columns": columns, "released": tuple(values.get("released", ()))})
+    return MappingHead(
+        **{**values, "passes": tuple(values["passes"]), "columns": columns, "released": tuple(values.get("released", ()))}
+    )
 
 
 def _parquet(table: pa.Table) -> bytes:

@@ -76,7 +76,7 @@ class Expressions:
             return ""
         table = lookup_table(lookup.mapping, self.in_pass)
         if self.in_pass == "to":
-            return f" LEFT JOIN {table} {self.alias} ON {self.alias}.code = {self.source()}"
+            return f" LEFT JOIN {table} {self.alias} ON {self.alias}.code = {self.looked_up()}"
         return f" LEFT JOIN {table} {self.alias} ON {self.alias}.integration_key = {self.looked_up()}"
 
     def looked_up(self) -> str:
@@ -84,6 +84,8 @@ class Expressions:
         plan = self.plan
         if plan.source is not None and plan.source.kind == "option":
             return f"CASE WHEN COALESCE({self.source()}, 0) IN (0, -1) THEN '' ELSE CAST({self.source()} AS VARCHAR) END"
+        if plan.source is not None and plan.source.kind not in TEXTUAL:
+            return f"COALESCE(CAST({self.source()} AS VARCHAR), '')"
         return self.source()
 
     def value(self) -> str:
@@ -241,8 +243,15 @@ def _pair_differs(bound: BoundMapping, in_pass: Pass) -> str:
     return " OR ".join(tests)
 
 
-def quiet(bound: BoundMapping) -> str:
+def rewrites_equal(bound: BoundMapping, request: Request) -> bool:
+    """Forced runs of the reference write, and count as modified, what is equal, too (section 2; S-066)."""
+    return bound.mapping.semantics == "reference" and not request.asks_changed
+
+
+def quiet(bound: BoundMapping, request: Request) -> str:
     """True for a pair that needs no look: both there, inside the filters, nothing differs, nothing wrong."""
+    if rewrites_equal(bound, request):
+        return "FALSE"
     tests = ["le", "ie", "NOT skipped", "held IS NULL", "NOT found"]
     for in_pass in bound.passes:
         letter = LETTER[SOURCE[in_pass]]
@@ -333,7 +342,8 @@ def decide(bound: BoundMapping, in_pass: Pass, request: Request, only_coupled: b
     if request.asks_changed:
         lines.append(f"WHEN NOT d.{s}c AND NOT d.found THEN 'unchanged'")
     lines += _conflict(bound, in_pass, request, two_way)
-    rewrite = "'update'" if reference and not request.asks_changed and in_pass == "to" else "'unchanged'"
+    first_of_run = in_pass == bound.passes[0]
+    rewrite = "'update'" if rewrites_equal(bound, request) and first_of_run else "'unchanged'"
     lines += [f"WHEN {errors} THEN 'will fail'", f"WHEN {blocked} THEN 'blocked'", "WHEN d.found THEN 'couple'",
               f"WHEN ({carry} AND {two_way}) OR {one_way} THEN 'update'"]  # fmt: skip
     first = "LEFT JOIN decided_to p ON p.rec = d.rec" if second else ""
