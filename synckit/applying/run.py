@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synckit.applying.chunk import Chunk, Line
+from synckit.applying import couplings as by_hand
+from synckit.applying.chunk import Chunk, Line, journal_uncoupled
 from synckit.applying.progress import Meter, Progress, Run, run_of
 from synckit.applying.refusals import refuse
 from synckit.applying.values import NumberSeries
@@ -20,7 +21,7 @@ from synckit.mapping.model import PASS_DIRECTION, Pass
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import plan_bytes
-from synckit.planning.tables import BOOKED_AS_FAILED, COUNTER_OF, COUNTERS, WRITES
+from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT, COUNTER_OF, COUNTERS, WRITES
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
@@ -64,26 +65,11 @@ def apply_plan(
         ws.ledger.lease.release(epoch)
 
 
-def journal_uncoupled(tx: Any, run_id: int, job_id: str, in_pass: Pass, couplings: list[dict[str, Any]]) -> None:
-    """Write removed couplings into the journal, with all that they held, so that undo can return them."""
-    kept = (
-        "local_stamp",
-        "integration_stamp",
-        "fingerprints",
-        "to_result",
-        "from_result",
-        "to_error",
-        "from_error",
-        "skipped",
-        "held",
-    )
-    lines = [
-        {"run_id": run_id, "job_id": job_id, "mapping": c["mapping"], "direction": PASS_DIRECTION[in_pass], "op": "uncouple", "seq": -1,
-         "local_key": c["local_key"], "integration_key": c["integration_key"], "before": {k: c[k] for k in kept}, "state": "done"}
-        for c in couplings
-    ]  # fmt: skip
-    if lines:
-        tx.journal_intents(lines)
+def _later(seen: str, mark: str | None) -> bool:
+    """Whether a version lies after a watermark; versions are moments, or numbers of any length."""
+    if not mark:
+        return True
+    return int(seen) > int(mark) if seen.isdecimal() and mark.isdecimal() else seen > mark
 
 
 class Applier:
@@ -117,6 +103,7 @@ class Applier:
     def carry_out(self, keep_creating: KeepCreating | Callable[[list[str]], dict[str, bool]]) -> Run:
         status, message, closing = "finished", "", {}
         try:
+            self._release()
             for name in self.plan.mappings:
                 for in_pass in self.plan.base.mappings[name].passes:
                     self._pass(name, in_pass)
@@ -135,6 +122,12 @@ class Applier:
             raise
         self._end(status, message)
         return self.result(status, closing, message)
+
+    def _release(self) -> None:
+        """A retry lifts the skip flags of what it takes up again before anything else."""
+        for name in (n for n in self.plan.mappings if self.plan.base.mappings[n].released):
+            with self.ws.ledger.transaction(epoch=self.epoch) as tx:
+                by_hand.release(self, tx, name, [r for p in self.plan.base.mappings[name].passes for r in self._rows(name, p, step=1)])
 
     def result(self, status: str, closing: dict[str, str], message: str) -> Run:
         written = sum(1 for state, _ in self.state.values() if state == "done")
@@ -185,12 +178,16 @@ class Applier:
             return
         rows = self._rows(name, in_pass, step=1)
         head = self.plan.base.mappings[name]
-        if self.plan.base.kind == "records" and not self._concerns(name, in_pass, rows):
+        if self.plan.base.kind in ("records", "restore", "retry") and not self._concerns(name, in_pass, rows):
             return  # nothing of what was chosen takes part: no job (S-013, S-033, S-089)
         if place not in self.jobs:
+            now = by_hand.versions_now(self, name, in_pass, rows)
             with self.ws.ledger.transaction(epoch=self.epoch) as tx:
                 planned = self.plan.counters()[name, in_pass]
-                self.jobs[place] = tx.start_job(self.run_id, name, PASS_DIRECTION[in_pass], planned=planned)
+                self.jobs[place] = tx.start_job(
+                    self.run_id, name, PASS_DIRECTION[in_pass], by_hand.JOB_TYPES.get(self.plan.base.kind, "synchronization"), planned
+                )
+                by_hand.carry_out(self, tx, name, in_pass, rows, now)
                 self._book_predicted(tx, name, in_pass, rows)
         self._stamp_equal(name, in_pass, rows)
         for chunk in self._chunks(self._lines(name, in_pass, rows)):
@@ -198,7 +195,9 @@ class Applier:
         with self.ws.ledger.transaction(epoch=self.epoch) as tx:
             seen = head.seen.get(in_pass, "")
             source = SOURCE[in_pass]
-            if seen and seen > (self.ws.ledger.watermarks(name).get(source) or ""):
+            if head.resets:
+                tx.set_watermark(name, source, seen or None)
+            elif seen and _later(seen, self.ws.ledger.watermarks(name).get(source)):
                 tx.set_watermark(name, source, seen)
             tx.finish_job(self.jobs[place], self._counters(name, in_pass), head.messages.get(in_pass, ""))
         self.finished_jobs.add(place)
@@ -217,7 +216,9 @@ class Applier:
     def _book_predicted(self, tx: Any, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
         """Predicted failures and undecided conflicts are booked as failed without sending anything (design section 6)."""
         failing = [r for r in rows if r["disposition"] in BOOKED_AS_FAILED or r["code"] == "fails_again"]
-        left_out = [r for r in rows if r["disposition"] == "excluded"]
+        # what is left out of a plan made by hand stays as it is: no run would have touched it
+        held = self.plan.base.kind not in ("coupling", "uncoupling", "restore", "delete", "retry")
+        left_out = [r for r in rows if r["disposition"] == "excluded"] if held else []
         source = SOURCE[in_pass]
         errors: dict[int, list[dict[str, Any]]] = {}
         for error in self.plan.base.errors.to_pylist():
@@ -238,7 +239,7 @@ class Applier:
                 marked.append(
                     {"id": coupling["id"], "code": row["code"], "message": row["reason"], "skipped": row["code"] == "fails_again"}
                 )
-            if row[f"{source}_key"] and row["code"] != "fails_again":
+            if row[f"{source}_key"] and row["code"] != "fails_again" and (row["coupled"] or self.plan.base.kind != "coupling"):
                 due.append(
                     {"mapping": name, "side": source, "key": row[f"{source}_key"], "reason": row["reason"], "run_id": self.run_id}
                 )
@@ -305,7 +306,8 @@ class Applier:
 
     def _lines(self, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> Iterator[Line]:
         """The planned writes that are still to be sent, with their values."""
-        wanted = [r for r in rows if r["disposition"] in WRITES and r["line"] not in self.state]
+        sent = (*WRITES, "uncoupling")  # one that writes no row was carried out when its job began
+        wanted = [r for r in rows if r["disposition"] in sent and r["line"] not in self.state]
         if not wanted:
             return
         created = self.plan.base.creates.get((name, in_pass))
@@ -332,11 +334,14 @@ class Applier:
         waiting: list[Line] = []
         for line in lines:
             if waiting and (len(waiting) >= ROWS_AT_ONCE or line.kind != waiting[0].kind):
-                yield Chunk(self, waiting)
+                yield self.chunk(waiting)
                 waiting = []
             waiting.append(line)
         if waiting:
-            yield Chunk(self, waiting)
+            yield self.chunk(waiting)
+
+    def chunk(self, lines: list[Line]) -> Chunk:
+        return (by_hand.CouplingChunk if self.plan.base.kind in by_hand.BY_HAND else Chunk)(self, lines)
 
     def _send(self, chunk: Chunk) -> None:
         if self.should_stop():
@@ -372,18 +377,19 @@ class Applier:
         counters = dict.fromkeys(COUNTERS, 0)
         for disposition, n in self.plan.counts[name, in_pass].items():
             counter = COUNTER_OF[disposition]
-            if counter is not None and disposition not in WRITES:
+            if counter is not None and disposition not in CARRIED_OUT:
                 counters[counter] += n
         for row in self._rows(name, in_pass, step=1):
-            if row["disposition"] in WRITES and row["line"] in self.state:
+            if row["disposition"] in CARRIED_OUT and row["line"] in self.state:
                 state = self.state[row["line"]][0]
                 counters[str(COUNTER_OF[row["disposition"]]) if state == "done" else "failed"] += 1
+                counters["modified"] += state == "done" and row["disposition"] == "uncoupling" and row["table"] is not None
         return counters
 
     def _differences(self) -> list[dict[str, object]]:
         """Every planned write that did not come out as planned."""
         found: list[dict[str, object]] = []
-        writes = self.rows.filter(pc.is_in(self.rows.column("disposition"), pa.array(WRITES)))
+        writes = self.rows.filter(pc.is_in(self.rows.column("disposition"), pa.array(CARRIED_OUT)))
         for row in writes.to_pylist():
             state, reason = self.state.get(row["line"], ("not attempted", "The run ended before this row."))
             if state != "done":
