@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +49,19 @@ class Sending:
     journal: int = 0
 
 
-def journal_uncoupled(*arguments: Any) -> None:
-    from synckit.applying.run import journal_uncoupled as journal
-
-    journal(*arguments)
+def journal_uncoupled(
+    tx: Any, run_id: int, job_id: str, in_pass: Pass, couplings: Sequence[dict[str, Any]], lines: Sequence[int] | None = None
+) -> None:
+    """Write removed couplings into the journal, with all that they held, so that undo can return them. `lines`: their plan lines."""
+    apart = ("mapping", "local_key", "integration_key")
+    entries = [
+        {"run_id": run_id, "job_id": job_id, "mapping": c["mapping"], "direction": PASS_DIRECTION[in_pass], "op": "uncouple",
+         "seq": -1 if lines is None else lines[n], "local_key": c["local_key"], "integration_key": c["integration_key"],
+         "before": {k: v for k, v in c.items() if k not in apart}, "state": "done"}
+        for n, c in enumerate(couplings)
+    ]  # fmt: skip
+    if entries:
+        tx.journal_intents(entries)
 
 
 class Chunk:

@@ -76,7 +76,7 @@ class Run:
         total = {name: int(self.jobs[name].sum()) for name in COUNTERS}
         parts = [
             f"{total[n]:,} {n}"
-            for n in ("inserted", "modified", "unchanged", "skipped", "failed")
+            for n in ("inserted", "modified", "deleted", "coupled", "uncoupled", "unchanged", "skipped", "failed")
             if total[n] or n in ("inserted", "modified")
         ]
         head = {"finished": "finished", "cancelled": "was cancelled", "failed": "could not go on"}.get(self.status, self.status)

@@ -61,7 +61,7 @@ def _written_sides(plan: Plan) -> set[Side]:
     sides: set[Side] = set()
     rows = plan.rows.select(["pass", "disposition", "table"]).group_by(["pass", "disposition", "table"]).aggregate([])
     for row in rows.to_pylist():
-        if row["disposition"] in WRITES:
+        if row["disposition"] in WRITES or (row["disposition"] == "uncoupling" and row["table"]):
             named = (row["table"] or "").partition(":")[0]
             sides.add(named if named in SIDES else DESTINATION[row["pass"]])
     return sides

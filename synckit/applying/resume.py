@@ -80,11 +80,15 @@ def _remember(applier: Applier) -> None:
     for entry in applier.ws.ledger.journal(run=applier.run_id).to_pylist():
         if entry["state"] == "intent":
             continue
+        if entry["op"] in ("couple", "uncouple"):  # booked with their couplings in one transaction; -1: not a line of the plan
+            if entry["seq"] >= 0:
+                applier.state[entry["seq"]] = (entry["state"], entry["error"] or "")
+            continue
         if entry["state"] != "done":
             applier.state[entry["seq"]] = (entry["state"], entry["error"] or "See the errors of the job.")
             continue
         line = Line(rows[entry["seq"]], None, [])
-        chunk = Chunk(applier, [line])
+        chunk = applier.chunk([line])
         key = entry[f"{entry['side']}_key"]
         write = Write(entry["op"], key, json.loads(entry["after"] or "{}"))
         chunk._remember(Sending(line, write, {}, entry["source_key"] or "", key), Outcome("done", key, entry["token_after"]))
@@ -96,7 +100,7 @@ def _settle(applier: Applier) -> None:
     intents = applier.ws.ledger.journal(run=applier.run_id, state="intent").to_pylist()
     for entry in intents:
         row = rows[entry["seq"]]
-        chunk = Chunk(applier, [Line(row, {"refs": None} if entry["op"] == "insert" else None, [])])
+        chunk = applier.chunk([Line(row, {"refs": None} if entry["op"] == "insert" else None, [])])
         table = chunk.system.schema.table(entry["table_name"]) if chunk.system.schema.find(entry["table_name"]) else chunk.table
         chunk.table, chunk.uid = table, _key_column(chunk, table)
         values = {n: _typed(v, table.column(n), chunk.system) for n, v in json.loads(entry["after"] or "{}").items()}
@@ -128,6 +132,10 @@ def _outcome(chunk: Chunk, sending: Sending, entry: dict[str, Any]) -> Outcome:
     present = _row(chunk, write)
     if write.op == "insert":
         return Outcome("done", write.key, present[1]) if present is not None else _send(chunk, write)
+    if write.op == "delete":
+        if present is None:
+            return Outcome("done", write.key)
+        return _send(chunk, write) if write.token in (None, present[1]) else Outcome("stale", write.key)
     if present is None:
         return Outcome("stale", write.key)
     row, token = present

@@ -127,7 +127,9 @@ class Applier:
         """A retry lifts the skip flags of what it takes up again before anything else."""
         for name in (n for n in self.plan.mappings if self.plan.base.mappings[n].released):
             with self.ws.ledger.transaction(epoch=self.epoch) as tx:
-                by_hand.release(self, tx, name, [r for p in self.plan.base.mappings[name].passes for r in self._rows(name, p, step=1)])
+                by_hand.release(
+                    self, tx, name, [r for p in self.plan.base.mappings[name].passes for r in self._rows(name, p, step=1)]
+                )
 
     def result(self, status: str, closing: dict[str, str], message: str) -> Run:
         written = sum(1 for state, _ in self.state.values() if state == "done")
@@ -185,7 +187,11 @@ class Applier:
             with self.ws.ledger.transaction(epoch=self.epoch) as tx:
                 planned = self.plan.counters()[name, in_pass]
                 self.jobs[place] = tx.start_job(
-                    self.run_id, name, PASS_DIRECTION[in_pass], by_hand.JOB_TYPES.get(self.plan.base.kind, "synchronization"), planned
+                    self.run_id,
+                    name,
+                    PASS_DIRECTION[in_pass],
+                    by_hand.JOB_TYPES.get(self.plan.base.kind, "synchronization"),
+                    planned,
                 )
                 by_hand.carry_out(self, tx, name, in_pass, rows, now)
                 self._book_predicted(tx, name, in_pass, rows)

@@ -86,6 +86,11 @@ class FollowUp:
     new_is_this: bool = False
 
 
+#: Which coupled pairs of this mapping are uncoupled with their parents: the parents' mapping, number -> integration key of each parent,
+#: the pairs (local, integration), and a reader of whole tables (side, name). Answers with pairs, each with its parent's number.
+Children = Callable[[str, Mapping[str, str], Sequence[tuple[str, str]], Callable[[str, str], pa.Table]], list[tuple[str, str, str]]]
+
+
 @dataclass(frozen=True)
 class Rule:
     """A registered rule. Without a function it describes what another part carries out (`done_by`)."""
@@ -103,6 +108,7 @@ class Rule:
     passes: tuple[Pass, ...] = ()
     finder: Callable[[pa.Table, pa.Table], tuple[pa.Array, pa.Array]] | None = None
     follow_up: Callable[[RuleContext], list[FollowUp]] | None = None
+    children: Children | None = None
 
     def columns(self, in_pass: Pass) -> tuple[RuleColumn, ...]:
         return self.columns_to if in_pass == "to" else self.columns_from

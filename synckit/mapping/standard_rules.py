@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 import pyarrow as pa
@@ -334,6 +334,23 @@ def _primary_back_fill(ctx: RuleContext) -> list[FollowUp]:
     return found
 
 
+def _contacts_of(
+    parent: str, parents: Mapping[str, str], pairs: Sequence[tuple[str, str]], table: Callable[[str, str], pa.Table]
+) -> list[tuple[str, str, str]]:
+    """Coupled contacts whose company is a parent's company and whose parent account is the same parent's account (S-099)."""
+    link = {"CUSTOMER": CUSTOMER_LINK, "VENDOR": VENDOR_LINK}.get(parent)
+    parent_of = {
+        r["Contact No."]: r["No."]
+        for r in table("local", "contact_business_relation").to_pylist()
+        if r["Link to Table"] == link and r["No."] in parents
+    }
+    here = table("local", "contact").select(["SystemId", "Company No."]).to_pylist()
+    there = table("integration", "contact").select(["contactid", "parentcustomerid"]).to_pylist()
+    wanted = {r["SystemId"]: parent_of[r["Company No."]] for r in here if r["Company No."] in parent_of}
+    given = {r["contactid"]: r["parentcustomerid"] for r in there}
+    return [(lk, ik, wanted[lk]) for lk, ik in pairs if lk in wanted and given.get(ik) == parents[wanted[lk]]]
+
+
 register(Rule("contact.scope", "Contacts of type Company, and of companies without a customer or vendor, are left out.",
               reads_local=("Type", "Company No."), tables=(("local", "contact_business_relation"),), passes=("to",), function=_contact_scope))  # fmt: skip
 register(Rule("contact.parent_to_integration", "The parent is the account coupled to the company's customer, else vendor.",
@@ -350,13 +367,8 @@ register(Rule("contact.primary_back_fill", "A new contact becomes the primary co
 register(Rule("contact.name", "The name is first name, middle name and surname.",
               columns_from=(RuleColumn("Name", "never"),), reads_integration=("firstname", "middlename", "lastname"), passes=("from",),
               function=_contact_name))  # fmt: skip
-register(
-    Rule(
-        "contact.uncouple_children",
-        "Uncoupling a customer or vendor uncouples its contacts of the same account.",
-        done_by="uncoupling",
-    )
-)
+register(Rule("contact.uncouple_children", "Uncoupling a customer or vendor uncouples its contacts of the same account.",
+              done_by="uncoupling", children=_contacts_of))  # fmt: skip
 
 
 # -- option mappings --------------------------------------------------------------------------------------------------------------

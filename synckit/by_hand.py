@@ -1,0 +1,215 @@
+"""The verbs of a workspace that people use by hand: couple, uncouple, restore, delete, retry, lift; each but the last is a plan first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from synckit.errors import SynckitError
+from synckit.planning import manual
+from synckit.planning.bind import SIDES, Side, bind
+from synckit.planning.engine import Planning, planning_run
+from synckit.planning.looking import look, lost
+from synckit.planning.plan import Plan
+from synckit.planning.request import Kind, Request
+
+if TYPE_CHECKING:
+    from synckit.workspace import Workspace
+
+Keys = str | Sequence[str]
+BROKEN = ("mapping", "local_key", "integration_key", "missing", "name", "skipped", "held", "error")
+
+
+class ByHand:
+    """Mixed into Workspace. Records are named by key or, on the local side, by number; `records` is any frame that names couplings
+    in its columns mapping, local_key and integration_key: `ws.errors()`, `ws.skipped()`, `ws.broken()`."""
+
+    # -- couple ----------------------------------------------------------------------------------------------------------------
+
+    def plan_coupling(
+        self: Workspace,
+        mapping: str,
+        pairs: Sequence[tuple[str, str]] | None = None,
+        *,
+        sync: Literal["to", "from"] | None = None,
+        starting_from: Side = "local",
+    ) -> Plan:
+        """Plan to couple `pairs` of (local, integration), each a key, a number or a name; `sync` adds the first synchronisation.
+
+        From the local side a coupled record is re-pointed, from the integration side that is refused. Refused pairs are rows that
+        will fail, with the reason. Raises SynckitError for a record that does not exist or a direction that the mapping does not have.
+        """
+        name = self.description.mapping(mapping).name
+        if pairs is None:
+            raise SynckitError(f"Name the pairs of {name} to couple: pairs=[(local, integration), ...].")
+        with _planning(self, "records", sync=sync) as planning:
+            return manual.coupling(planning, name, list(pairs), planning.request.direction, starting_from, self.operator)
+
+    def plan_uncoupling(
+        self: Workspace,
+        mapping: str | None = None,
+        *,
+        local: Keys = (),
+        integration: Keys = (),
+        records: pd.DataFrame | None = None,
+    ) -> Plan:
+        """Plan to remove couplings: of the named records (those that are not coupled are ignored), of a whole mapping, or all.
+
+        Where a rule stamps the company id, it is cleared on the integration rows (for a whole mapping on stray ones, too); coupled
+        children of a customer or vendor go with it.
+        """
+        chosen = _chosen(self, mapping, local, integration, records, ignore=True)
+        with _planning(self, "uncoupling") as planning:
+            return manual.uncoupling(planning, chosen, self.operator)
+
+    # -- broken couplings ------------------------------------------------------------------------------------------------------
+
+    def broken(self: Workspace, mapping: str | None = None) -> pd.DataFrame:
+        """Couplings one of whose records is gone (S-085), found by keys alone on both sides; nothing is written.
+
+        Columns: mapping, local_key, integration_key, missing ("local", "integration", "both"), name of the surviving record, skipped,
+        held (the reason, else None), error (the last one).
+        """
+        names = self.order if mapping is None else [self.description.mapping(mapping).name]
+        schemas = {side: self.systems[side].schema for side in SIDES}
+        lines = []
+        with self.systems["local"].snapshot() as here, self.systems["integration"].snapshot() as there:
+            snapshots: dict[Side, object] = {"local": here, "integration": there}
+            for name in names:
+                bound = bind(self.description.mapping(name), self.description, schemas)
+                found = lost(bound, snapshots, self.systems, self.ledger)  # type: ignore[arg-type]
+                seen = {
+                    side: look(bound.side(side), snapshots[side], self.systems[side], [o.coupling[f"{side}_key"] for o in found if o.survivor == side])  # type: ignore[arg-type]
+                    for side in SIDES
+                }  # fmt: skip
+                for one in found:
+                    c, side = one.coupling, one.survivor
+                    missing = "both" if side is None else "local" if side == "integration" else "integration"
+                    survivor = None if side is None else seen[side][c[f"{side}_key"]]
+                    lines.append((name, c["local_key"], c["integration_key"], missing, survivor.called if survivor else "",
+                                  bool(c["skipped"]), c["held"], c["to_error"] or c["from_error"]))  # fmt: skip
+        return pd.DataFrame(lines, columns=list(BROKEN))
+
+    def plan_restore(
+        self: Workspace,
+        mapping: str | None = None,
+        *,
+        local: Keys = (),
+        integration: Keys = (),
+        records: pd.DataFrame | None = None,
+    ) -> Plan:
+        """Plan to recreate the missing record of broken couplings from the one that is left (S-083, S-084), whatever the policy says."""
+        chosen = _chosen(self, mapping, local, integration, records)
+        with _planning(self, "restore") as planning:
+            return manual.restoring(planning, chosen, self.operator)
+
+    def plan_delete(
+        self: Workspace,
+        mapping: str | None = None,
+        *,
+        local: Keys = (),
+        integration: Keys = (),
+        records: pd.DataFrame | None = None,
+    ) -> Plan:
+        """Plan to delete the surviving record of broken couplings, and the coupling. Records must be named, or a mapping."""
+        if mapping is None and records is None:
+            raise SynckitError("Name the mapping, or the records, whose surviving rows are to be deleted.")
+        chosen = _chosen(self, mapping, local, integration, records)
+        with _planning(self, "delete") as planning:
+            return manual.deletion(planning, chosen, self.operator)
+
+    # -- skipped and held ------------------------------------------------------------------------------------------------------
+
+    def plan_retry(
+        self: Workspace,
+        mapping: str | None = None,
+        *,
+        local: Keys = (),
+        integration: Keys = (),
+        records: pd.DataFrame | None = None,
+    ) -> Plan:
+        """Plan to take skipped records up again and synchronise them (S-092): the named ones, those of a mapping, or all."""
+        chosen = _chosen(self, mapping, local, integration, records)
+        with _planning(self, "retry") as planning:
+            return manual.retrying(planning, chosen, self.operator)
+
+    def lift(self: Workspace, mapping: str, *, local: Keys = (), integration: Keys = ()) -> int:
+        """Lift the hold on records: the next run looks at them again. Returns how many; the decision is written down.
+
+        Raises SynckitError where a named record is not held.
+        """
+        name = self.description.mapping(mapping).name
+        given: dict[Side, list[str]] = {"local": _list(local), "integration": _list(integration)}
+        if not any(given.values()):
+            raise SynckitError(f"Name the records of {name} whose hold is to be lifted: local= or integration=.")
+        keys = {side: self.resolve_keys(name, side, given[side]) for side in SIDES}
+        held = {(row["side"], row["key"]) for row in self.ledger.held(name).to_pylist()}
+        couplings = [c for c in self.ledger.couplings(name).to_pylist() if c["held"] is not None]
+        lifted = 0
+        with self.ledger.transaction(self.clock()) as tx:
+            for side in SIDES:
+                for shown, key in zip(given[side], keys[side], strict=True):
+                    mine = [c for c in couplings if c[f"{side}_key"] == key]
+                    if not mine and (side, key) not in held:
+                        raise SynckitError(f"{name} {shown} is not held, so there is no hold to lift.")
+                    tx.hold_couplings([c["id"] for c in mine], None)
+                    tx.clear_held(name, side, [key])
+                    places = {(side, key), *((s, c[f"{s}_key"]) for c in mine for s in SIDES)}
+                    # the watermark may have passed it meanwhile
+                    tx.set_due(
+                        [{"mapping": name, "side": s, "key": k, "reason": "Its hold was lifted."} for s, k in sorted(places)]
+                    )
+                    partner = mine[0] if mine else {f"{side}_key": key}
+                    tx.record_decision(self.operator, name, "lift", partner.get("local_key"), partner.get("integration_key"))
+                    lifted += 1
+            tx.bump_run_counter()
+        return lifted
+
+
+@contextmanager
+def _planning(ws: Workspace, kind: Kind, sync: str | None = None) -> Iterator[Planning]:
+    from synckit.workspace import _direction
+
+    request = Request(kind, direction=_direction(sync), force=kind == "records", deletions=False)
+    with planning_run(ws.description, ws.systems, ws.ledger, request, ws.clock(), ws.rulebook) as planning:
+        yield planning
+
+
+def _chosen(
+    ws: Workspace, mapping: str | None, local: Keys, integration: Keys, records: pd.DataFrame | None, ignore: bool = False
+) -> dict[str, frozenset[int] | None]:
+    """Per mapping the ids of the couplings that are meant, None for all of them. `ignore`: an uncoupled record is passed over."""
+    if mapping is None and (local or integration):
+        raise SynckitError("Name the mapping that the records belong to.")
+    if records is not None:
+        if not {"mapping", "local_key", "integration_key"} <= set(records.columns):
+            raise SynckitError("The frame of records needs the columns mapping, local_key and integration_key.")
+        found: dict[str, frozenset[int] | None] = {}
+        for name, lines in records.groupby("mapping", sort=False):
+            wanted = {side: set(lines[f"{side}_key"].dropna()) for side in SIDES}
+            of = ws.ledger.couplings(ws.description.mapping(str(name)).name).to_pylist()
+            found[ws.description.mapping(str(name)).name] = frozenset(c["id"] for c in of if any(c[f"{s}_key"] in wanted[s] for s in SIDES))  # fmt: skip
+        return found
+    names = ws.order if mapping is None else [ws.description.mapping(mapping).name]
+    if not (local or integration):
+        return dict.fromkeys(names, None)
+    name, ids = names[0], set()
+    couplings = ws.ledger.couplings(name).to_pylist()
+    sides: tuple[tuple[Side, Keys], ...] = (("local", local), ("integration", integration))
+    for side, given in sides:
+        for shown, key in zip(_list(given), ws.resolve_keys(name, side, _list(given)), strict=True):
+            mine = [c["id"] for c in couplings if c[f"{side}_key"] == key]
+            if not mine and not ignore:
+                raise SynckitError(f"{name} {shown} is not coupled.")
+            ids.update(mine)
+    return {name: frozenset(ids)}
+
+
+def _list(given: Keys) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+__all__ = ["BROKEN", "ByHand"]
