@@ -87,7 +87,8 @@ def resembling(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.T
     con.unregister("created_keys")
     hits = " UNION ALL ".join(
         f"SELECT a.record, a.key AS source_key, b.key AS existing_key, '{label}' AS kind, {weight} AS weight FROM likeness_new a "
-        f"JOIN likeness_old b ON a.{k} = b.{k} JOIN (SELECT {k} FROM likeness_old GROUP BY {k} HAVING count(*) <= {SHARED_BY_MANY}) r ON r.{k} = a.{k}"
+        f"JOIN likeness_old b ON a.{k} = b.{k} JOIN (SELECT {k} FROM likeness_old WHERE {k} IN (SELECT {k} FROM likeness_new) GROUP BY {k} "
+        f"HAVING count(*) <= {SHARED_BY_MANY}) r ON r.{k} = a.{k}"
         for k, label, weight in (("email", "e-mail", 0.5), ("phone", "phone", 0.4), ("name", "name", 0.6))
         if k in kinds
     )
