@@ -2,8 +2,8 @@
 
     python tests/benchmarks/dry_run.py --folder CACHE --rows 1000000 --changed 0.02
 
-Each contender runs in a process of its own; shown are the median time of `--repeat` runs, the ratio to the cursor's walk, and the
-highest peak of memory. The clock starts when everything is imported and stops when the summary is there. The files are read once
+Each contender runs in a process of its own; shown are the median time of `--repeat` runs, the ratio to the cursor's walk, the
+processor time of all cores (which a busy machine does not change much) and the highest peak of memory. The clock starts when everything is imported and stops when the summary is there. The files are read once
 before, so that every contender finds them in the page cache.
 """
 
@@ -45,9 +45,10 @@ def run_one(name: str, folder: Path, postgres: str) -> None:
         from synckit.systems import sql_read  # noqa: F401
     elif distribution:
         __import__(distribution)
-    begun = time.perf_counter()
+    begun, worked = time.perf_counter(), time.process_time()
     counts = contender(folder, postgres)
-    print(json.dumps({"seconds": time.perf_counter() - begun, "peak": peak_bytes(), "counts": counts}))
+    spent = {"seconds": time.perf_counter() - begun, "cpu": time.process_time() - worked}
+    print(json.dumps({**spent, "peak": peak_bytes(), "counts": counts}))
 
 
 def measure(name: str, folder: Path, postgres: str, repeat: int) -> dict[str, Any] | None:
@@ -62,6 +63,7 @@ def measure(name: str, folder: Path, postgres: str, repeat: int) -> dict[str, An
         runs.append(json.loads(done.stdout.splitlines()[-1]))
     return {
         "seconds": statistics.median(r["seconds"] for r in runs),
+        "cpu": statistics.median(r["cpu"] for r in runs),
         "peak": max(r["peak"] for r in runs),
         "counts": runs[0]["counts"],
     }
@@ -100,7 +102,7 @@ def main() -> None:
         return
     print(machine())
     print(", ".join(f"{name} {number}" for name, number in versions().items()))
-    print(f"\n{'rows a side':>11} {'changed':>8}  {'':<18} {'seconds':>8} {'x walk':>7} {'peak MB':>8}  what it found")
+    print(f"\n{'rows a side':>11} {'changed':>8}  {'':<18} {'seconds':>8} {'x walk':>7} {'cpu s':>7} {'peak MB':>8}  what it found")
     for rows in given.rows:
         for changed in given.changed:
             one(given, rows, changed)
@@ -124,7 +126,10 @@ def one(given: argparse.Namespace, rows: int, changed: float) -> None:
             yardstick = found["seconds"]
         ratio = f"{found['seconds'] / yardstick:.2f}" if yardstick else ""
         counts = ", ".join(f"{k} {v:,}" for k, v in found["counts"].items() if v is not None)
-        print(f"{rows:>11,} {changed:>8.2%}  {name:<18} {found['seconds']:>8.2f} {ratio:>7} {found['peak'] / 1e6:>8,.0f}  {counts}", flush=True)
+        print(
+            f"{rows:>11,} {changed:>8.2%}  {name:<18} {found['seconds']:>8.2f} {ratio:>7} {found['cpu']:>7.2f} {found['peak'] / 1e6:>8,.0f}  {counts}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -162,7 +162,14 @@ def _fill_sqlite(path: Path, side: str, size: Size) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode = OFF")
     connection.execute("PRAGMA synchronous = OFF")
-    kinds = {"text": "VARCHAR(100)", "decimal": "TEXT", "integer": "INTEGER", "date": "TEXT", "datetime": "TEXT", "guid": "CHAR(36)"}
+    kinds = {
+        "text": "VARCHAR(100)",
+        "decimal": "TEXT",
+        "integer": "INTEGER",
+        "date": "TEXT",
+        "datetime": "TEXT",
+        "guid": "CHAR(36)",
+    }
     columns = ", ".join(f"{column} {kinds[kind.split(',')[0]]}" for _, column, kind, _ in COLUMNS)
     connection.execute(f"CREATE TABLE {side}_partner (id CHAR(36) PRIMARY KEY, modified_on TEXT, {columns})")
     connection.executemany(f"INSERT INTO {side}_partner VALUES ({', '.join('?' * (2 + len(COLUMNS)))})", rows(side, size))  # noqa: S608
@@ -187,7 +194,7 @@ def _schema(side: str) -> str:
     captions = "".join(f"\n      - {{name: {name}, column: {column}, type: {kind}}}" for name, column, kind, _ in COLUMNS)
     return f"""\
 name: benchmark {side}
-blank: "{'empty' if side == 'local' else 'null'}"
+blank: "{"empty" if side == "local" else "null"}"
 tables:
   - name: partner
     table: {side}_partner

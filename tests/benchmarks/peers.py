@@ -97,7 +97,11 @@ def datacompy(folder: Path, postgres: str) -> Counts:
     compare = getattr(tool, "PandasCompare", None) or tool.Compare
     found = compare(local[["id", *NAMES]].fillna(""), partner[["id", *NAMES]].fillna(""), join_columns="id")
     creates = len(found.df1_unq_rows) + len(found.df2_unq_rows)
-    return {"create": creates, "update": len(found.all_mismatch()), "fields": int(sum(s["unequal_cnt"] for s in found.column_stats))}
+    return {
+        "create": creates,
+        "update": len(found.all_mismatch()),
+        "fields": int(sum(s["unequal_cnt"] for s in found.column_stats)),
+    }
 
 
 def polars(folder: Path, postgres: str) -> Counts:
@@ -116,9 +120,13 @@ def polars(folder: Path, postgres: str) -> Counts:
             with adbc.connect(str(folder / path)) as connection:
                 frames.append(pl.read_database(query, connection))
     local, integration, coupled = frames
-    pairs = coupled.join(local, left_on="local_key", right_on="id").join(integration, left_on="integration_key", right_on="id", suffix="_i")
+    pairs = coupled.join(local, left_on="local_key", right_on="id").join(
+        integration, left_on="integration_key", right_on="id", suffix="_i"
+    )
     blank = [pl.col(n).cast(pl.String).fill_null("") != pl.col(f"{n}_i").cast(pl.String).fill_null("") for n in NAMES]
-    counted = pairs.select(pl.any_horizontal(blank).sum().alias("update"), pl.sum_horizontal([b.sum() for b in blank]).alias("fields"))
+    counted = pairs.select(
+        pl.any_horizontal(blank).sum().alias("update"), pl.sum_horizontal([b.sum() for b in blank]).alias("fields")
+    )
     alone = local.join(coupled, left_on="id", right_on="local_key", how="anti").height
     alone += integration.join(coupled, left_on="id", right_on="integration_key", how="anti").height
     return {"create": alone, **counted.row(0, named=True)}
