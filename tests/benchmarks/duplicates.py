@@ -1,6 +1,6 @@
 """How well and how fast possible duplicates are found, without labels and in one configuration, beside other tools: one run, one table.
 
-    python tests/benchmarks/duplicates.py [--growth 5000 50000] [--peers-python PYTHON] [--figure calibration.png]
+    python tests/benchmarks/duplicates.py [--growth 5000 50000] [--peers-python PYTHON | --no-peers] [--figure calibration.png]
 
 The lists with known truth lie in `shared/duplicates` beside the repository; where they are absent, that is said and lists made from a
 seed are used alone. Every contender runs in a process of its own. The cut is 0.5 everywhere; truth is looked at for the table only.
@@ -171,6 +171,7 @@ def main() -> None:
         "--growth", type=int, nargs="*", default=[5000, 50000], help="rows a side of the made lists that time is measured on"
     )
     parser.add_argument("--peers-python", default=sys.executable, help="the interpreter that has splink and recordlinkage")
+    parser.add_argument("--no-peers", action="store_true", help="synckit alone")
     parser.add_argument("--figure", help="where to draw the calibration")
     options = parser.parse_args()
     if options.only or options.rows:
@@ -187,8 +188,8 @@ def main() -> None:
         if told:
             scores.append(np.array(told["scores"]))
             true.append(np.array(told["true"]))
-        data = make()
-        for peer in ("splink", "recordlinkage"):
+        data = make() if not options.no_peers else None
+        for peer in () if options.no_peers else ("splink", "recordlinkage"):
             print(line(name, peer, run_peer(peer, data, options.peers_python)), flush=True)
     calibration(np.concatenate(scores), np.concatenate(true).astype(float), options.figure)
     print(

@@ -16,7 +16,7 @@ from .candidates import candidate_pairs
 from .clusters import group
 from .context import Pairs, competition, third_records
 from .features import similarities
-from .records import FieldPair, Floats, Ints, Pool, pool_of
+from .records import Field, FieldPair, Floats, Ints, Pool, pool_of
 from .score import EDGES, fit, levels_of
 
 #: Pairs with a lower score are not listed.
@@ -58,7 +58,7 @@ class Duplicates:
             raise SynckitError(
                 f"{a_key!r} and {b_key!r} are not a listed pair; the score of a pair that is not listed is below {FAINTEST}."
             )
-        rows = [("base", None, None, "", float(found.base[at]))]
+        rows: list[tuple[str, str | None, str | None, str, float]] = [("base", None, None, "", float(found.base[at]))]
         for number, field in enumerate(pool.fields):
             other = pool.fields[found.used[number, at]]
             values = [_value(field, found.pairs.first[at]), _value(other, found.pairs.second[at])]
@@ -67,7 +67,7 @@ class Duplicates:
                 level += f" to {other.name}"
             if pool.keys[found.pairs.first[at]] != a_key:
                 values.reverse()
-            rows.append((field.name, *values, level, float(found.evidence[number, at])))
+            rows.append((field.name, values[0], values[1], level, float(found.evidence[number, at])))
         rows += [("other records", None, None, "", float(found.third[at])), ("competition", None, None, "", float(found.rival[at]))]
         so_far = 1 / (1 + np.exp(-np.cumsum([row[4] for row in rows])))
         names = ("field", "a_value", "b_value", "level", "log_odds")
@@ -116,18 +116,21 @@ class _Found:
     score: Floats
 
     def place(self, pool: Pool, a_key: str, b_key: str, relation: int) -> int | None:
-        here = np.flatnonzero(self.pairs.relation == relation)
-        wanted = (a_key, b_key) if relation == 0 else tuple(sorted((a_key, b_key)))
-        for at in here:
-            keys = (pool.keys[self.pairs.first[at]], pool.keys[self.pairs.second[at]])
-            if (keys if relation == 0 else tuple(sorted(keys))) == wanted:
-                return int(at)
-        return None
+        """Where the pair stands among the listed ones; within one side in either order of its keys."""
+        rows = []
+        for key, side in ((a_key, 1 if relation == 2 else 0), (b_key, 0 if relation == 1 else 1)):
+            keys = pool.keys[pool.size_a :] if side else pool.keys[: pool.size_a]
+            if key not in keys:
+                return None
+            rows.append(keys.index(key) + side * pool.size_a)
+        low, high = sorted(rows)
+        found = np.flatnonzero((self.pairs.first == low) & (self.pairs.second == high))
+        return int(found[0]) if len(found) else None
 
 
-def _value(field: object, row: int) -> str | None:
-    code = field.codes[row]  # type: ignore[attr-defined]
-    return None if code < 0 else field.forms[code]  # type: ignore[attr-defined]
+def _value(field: Field, row: int) -> str | None:
+    code = int(field.codes[row])
+    return None if code < 0 else field.forms[code]
 
 
 def _level(alike: float) -> str:
