@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import pandas as pd
 
@@ -27,10 +27,14 @@ class ByHand:
     """Mixed into Workspace. Records are named by key or, on the local side, by number; `records` is any frame that names couplings
     in its columns mapping, local_key and integration_key: `ws.errors()`, `ws.skipped()`, `ws.broken()`."""
 
+    @property
+    def _ws(self) -> Workspace:
+        return cast("Workspace", self)
+
     # -- couple ----------------------------------------------------------------------------------------------------------------
 
     def plan_coupling(
-        self: Workspace,
+        self,
         mapping: str,
         pairs: Sequence[tuple[str, str]] | None = None,
         *,
@@ -42,14 +46,14 @@ class ByHand:
         From the local side a coupled record is re-pointed, from the integration side that is refused. Refused pairs are rows that
         will fail, with the reason. Raises SynckitError for a record that does not exist or a direction that the mapping does not have.
         """
-        name = self.description.mapping(mapping).name
+        name = self._ws.description.mapping(mapping).name
         if pairs is None:
             raise SynckitError(f"Name the pairs of {name} to couple: pairs=[(local, integration), ...].")
-        with _planning(self, "records", sync=sync) as planning:
-            return manual.coupling(planning, name, list(pairs), planning.request.direction, starting_from, self.operator)
+        with _planning(self._ws, "records", sync=sync) as planning:
+            return manual.coupling(planning, name, list(pairs), planning.request.direction, starting_from, self._ws.operator)
 
     def plan_uncoupling(
-        self: Workspace,
+        self,
         mapping: str | None = None,
         *,
         local: Keys = (),
@@ -61,28 +65,28 @@ class ByHand:
         Where a rule stamps the company id, it is cleared on the integration rows (for a whole mapping on stray ones, too); coupled
         children of a customer or vendor go with it.
         """
-        chosen = _chosen(self, mapping, local, integration, records, ignore=True)
-        with _planning(self, "uncoupling") as planning:
-            return manual.uncoupling(planning, chosen, self.operator)
+        chosen = _chosen(self._ws, mapping, local, integration, records, ignore=True)
+        with _planning(self._ws, "uncoupling") as planning:
+            return manual.uncoupling(planning, chosen, self._ws.operator)
 
     # -- broken couplings ------------------------------------------------------------------------------------------------------
 
-    def broken(self: Workspace, mapping: str | None = None) -> pd.DataFrame:
+    def broken(self, mapping: str | None = None) -> pd.DataFrame:
         """Couplings one of whose records is gone (S-085), found by keys alone on both sides; nothing is written.
 
         Columns: mapping, local_key, integration_key, missing ("local", "integration", "both"), name of the surviving record, skipped,
         held (the reason, else None), error (the last one).
         """
-        names = self.order if mapping is None else [self.description.mapping(mapping).name]
-        schemas = {side: self.systems[side].schema for side in SIDES}
+        names = self._ws.order if mapping is None else [self._ws.description.mapping(mapping).name]
+        schemas = {side: self._ws.systems[side].schema for side in SIDES}
         lines = []
-        with self.systems["local"].snapshot() as here, self.systems["integration"].snapshot() as there:
+        with self._ws.systems["local"].snapshot() as here, self._ws.systems["integration"].snapshot() as there:
             snapshots: dict[Side, object] = {"local": here, "integration": there}
             for name in names:
-                bound = bind(self.description.mapping(name), self.description, schemas)
-                found = lost(bound, snapshots, self.systems, self.ledger)  # type: ignore[arg-type]
+                bound = bind(self._ws.description.mapping(name), self._ws.description, schemas)
+                found = lost(bound, snapshots, self._ws.systems, self._ws.ledger)  # type: ignore[arg-type]
                 seen = {
-                    side: look(bound.side(side), snapshots[side], self.systems[side], [o.coupling[f"{side}_key"] for o in found if o.survivor == side])  # type: ignore[arg-type]
+                    side: look(bound.side(side), snapshots[side], self._ws.systems[side], [o.coupling[f"{side}_key"] for o in found if o.survivor == side])  # type: ignore[arg-type]
                     for side in SIDES
                 }  # fmt: skip
                 for one in found:
@@ -94,7 +98,7 @@ class ByHand:
         return pd.DataFrame(lines, columns=list(BROKEN))
 
     def plan_restore(
-        self: Workspace,
+        self,
         mapping: str | None = None,
         *,
         local: Keys = (),
@@ -102,12 +106,12 @@ class ByHand:
         records: pd.DataFrame | None = None,
     ) -> Plan:
         """Plan to recreate the missing record of broken couplings from the one that is left (S-083, S-084), whatever the policy says."""
-        chosen = _chosen(self, mapping, local, integration, records)
-        with _planning(self, "restore") as planning:
-            return manual.restoring(planning, chosen, self.operator)
+        chosen = _chosen(self._ws, mapping, local, integration, records)
+        with _planning(self._ws, "restore") as planning:
+            return manual.restoring(planning, chosen, self._ws.operator)
 
     def plan_delete(
-        self: Workspace,
+        self,
         mapping: str | None = None,
         *,
         local: Keys = (),
@@ -117,14 +121,14 @@ class ByHand:
         """Plan to delete the surviving record of broken couplings, and the coupling. Records must be named, or a mapping."""
         if mapping is None and records is None:
             raise SynckitError("Name the mapping, or the records, whose surviving rows are to be deleted.")
-        chosen = _chosen(self, mapping, local, integration, records)
-        with _planning(self, "delete") as planning:
-            return manual.deletion(planning, chosen, self.operator)
+        chosen = _chosen(self._ws, mapping, local, integration, records)
+        with _planning(self._ws, "delete") as planning:
+            return manual.deletion(planning, chosen, self._ws.operator)
 
     # -- skipped and held ------------------------------------------------------------------------------------------------------
 
     def plan_retry(
-        self: Workspace,
+        self,
         mapping: str | None = None,
         *,
         local: Keys = (),
@@ -132,24 +136,24 @@ class ByHand:
         records: pd.DataFrame | None = None,
     ) -> Plan:
         """Plan to take skipped records up again and synchronise them (S-092): the named ones, those of a mapping, or all."""
-        chosen = _chosen(self, mapping, local, integration, records)
-        with _planning(self, "retry") as planning:
-            return manual.retrying(planning, chosen, self.operator)
+        chosen = _chosen(self._ws, mapping, local, integration, records)
+        with _planning(self._ws, "retry") as planning:
+            return manual.retrying(planning, chosen, self._ws.operator)
 
-    def lift(self: Workspace, mapping: str, *, local: Keys = (), integration: Keys = ()) -> int:
+    def lift(self, mapping: str, *, local: Keys = (), integration: Keys = ()) -> int:
         """Lift the hold on records: the next run looks at them again. Returns how many; the decision is written down.
 
         Raises SynckitError where a named record is not held.
         """
-        name = self.description.mapping(mapping).name
+        name = self._ws.description.mapping(mapping).name
         given: dict[Side, list[str]] = {"local": _list(local), "integration": _list(integration)}
         if not any(given.values()):
             raise SynckitError(f"Name the records of {name} whose hold is to be lifted: local= or integration=.")
-        keys = {side: self.resolve_keys(name, side, given[side]) for side in SIDES}
-        held = {(row["side"], row["key"]) for row in self.ledger.held(name).to_pylist()}
-        couplings = [c for c in self.ledger.couplings(name).to_pylist() if c["held"] is not None]
+        keys = {side: self._ws.resolve_keys(name, side, given[side]) for side in SIDES}
+        held = {(row["side"], row["key"]) for row in self._ws.ledger.held(name).to_pylist()}
+        couplings = [c for c in self._ws.ledger.couplings(name).to_pylist() if c["held"] is not None]
         lifted = 0
-        with self.ledger.transaction(self.clock()) as tx:
+        with self._ws.ledger.transaction(self._ws.clock()) as tx:
             for side in SIDES:
                 for shown, key in zip(given[side], keys[side], strict=True):
                     mine = [c for c in couplings if c[f"{side}_key"] == key]
@@ -163,7 +167,7 @@ class ByHand:
                         [{"mapping": name, "side": s, "key": k, "reason": "Its hold was lifted."} for s, k in sorted(places)]
                     )
                     partner = mine[0] if mine else {f"{side}_key": key}
-                    tx.record_decision(self.operator, name, "lift", partner.get("local_key"), partner.get("integration_key"))
+                    tx.record_decision(self._ws.operator, name, "lift", partner.get("local_key"), partner.get("integration_key"))
                     lifted += 1
             tx.bump_run_counter()
         return lifted

@@ -186,7 +186,8 @@ class CouplingChunk(Chunk):
 
     def _intend(self, sendings: list[Sending]) -> list[Sending]:
         """Check that each coupling is still the planned one (a stray row: still uncoupled), and write the intents down."""
-        kept, settled = [], []
+        kept: list[Sending] = []
+        settled: list[Sending] = []
         with self.applier.ws.ledger.transaction(epoch=self.applier.epoch) as tx:
             coupled = tx.couplings_of(self.mapping, self.side, [s.key or "" for s in sendings])
             for sending in sendings:

@@ -99,18 +99,13 @@ def coupling(
                      "warnings": ["recoupled"] if before or taken else []})  # fmt: skip
         accepted = [p for p in accepted if own.get(p[0], ("",))[0] == p[1]] + [(local, integration)]
         wanted.append((local, integration))
-    head = {
-        **_counted(planning, bound),
-        "passes": (in_pass,),
-        "looked": {s: len({p[n] for p in pairs}) for n, s in enumerate(SIDES)},
-    }
-    if sync is None or not wanted:
-        part = _part(planning, bound, rows, changes, [], **head)
-    else:
+    looked: dict[Side, int] = {s: len({p[n] for p in pairs}) for n, s in enumerate(SIDES)}
+    part = _part(planning, bound, rows, changes, [], (in_pass,), looked)
+    if sync is not None and wanted:
         planning.ledger = OverlaidLedger(planning.ledger, Overlay(pairs={name: accepted}, gone={name: frozenset(gone - {-1})}))
         chosen: dict[Side, frozenset[str]] = {side: frozenset(p[n] for p in wanted) for n, side in enumerate(SIDES)}
         planning.request = replace(planning.request, chosen={name: chosen})
-        part = _joined(_part(planning, bound, rows, changes, [], **head), plan_mappings(planning, [name])[0])
+        part = _joined(part, plan_mappings(planning, [name])[0])
     return _whole(planning, [part], "coupling", operator)
 
 
@@ -147,12 +142,12 @@ def find_keys(planning: Planning, bound: BoundMapping, side: Side, given: Sequen
 
 def _named(planning: Planning, bound: BoundMapping, side: Side, text: str, every: Iterable[Seen]) -> str:
     folded = text.strip().casefold()
-    for test in (
-        lambda s: s.code == text,
-        lambda s: (s.name or "").casefold() == folded,
-        lambda s: (s.name or "").casefold().startswith(folded),
+    by_name = [(s.key, (s.name or "").casefold()) for s in every] if folded else []
+    for hits in (
+        [s.key for s in every if folded and s.code == text],
+        [key for key, name in by_name if name == folded],
+        [key for key, name in by_name if name.startswith(folded)],
     ):
-        hits = sorted(s.key for s in every if folded and test(s))
         if len(hits) == 1:
             return hits[0]
         if hits:
@@ -261,8 +256,8 @@ def _uncoupled(
                 changes.append(_change(row, "company", mark, plain_text(stray.values[mark]), None, "company"))
                 rows.append({**row, "disposition": "update", "code": "company_cleared", "coupled": False,
                              "reason": f"Not coupled, but it carries the id of this company in {title}: that is cleared."})  # fmt: skip
-    looked = {"local": len(here), "integration": sum(1 for r in rows if r["integration_token"] is not None)}
-    return _part(planning, bound, rows, changes, depends, **_counted(planning, bound), passes=(in_pass,), looked=looked)
+    looked: dict[Side, int] = {"local": len(here), "integration": sum(1 for r in rows if r["integration_token"] is not None)}
+    return _part(planning, bound, rows, changes, depends, (in_pass,), looked)
 
 
 def company_column(bound: BoundMapping) -> str | None:
@@ -333,15 +328,17 @@ def deletion(planning: Planning, chosen: Chosen, operator: str) -> Plan:
             seen = _seen(planning, bound, side, {one.coupling[f"{side}_key"] for one in mine}, columns)
             for one in mine:
                 left = seen[one.coupling[f"{side}_key"]]
-                row = _row(name, in_pass, len(rows), *((left, None) if side == "local" else (None, left)), one.coupling)
+                here, partner = (left, None) if side == "local" else (None, left)
+                row = _row(name, in_pass, len(rows), here, partner, one.coupling)
                 gone = planning.systems[SOURCE[in_pass]].title
                 rows.append({**row, "disposition": "delete", "code": "survivor_deleted", "coupled": True,
                              "reason": f"Its partner was deleted in {gone}; it is deleted, too, and the coupling removed."})  # fmt: skip
                 values = {c: plain_text(v) for c, v in left.values.items()} or {"label": left.name}
                 changes += [_change(row, c, c, v, None, "deleted") for c, v in values.items() if v is not None]
-        passes: tuple[Pass, ...] = tuple(p for p in ("to", "from") if any(r["pass"] == p for r in rows))  # type: ignore[misc]
+        both: tuple[Pass, Pass] = ("to", "from")
+        passes = tuple(p for p in both if any(r["pass"] == p for r in rows))
         parts.append(
-            _part(planning, bound, rows, changes, [], **_counted(planning, bound), passes=passes, looked=dict.fromkeys(SIDES, 0))
+            _part(planning, bound, rows, changes, [], passes, {side: sum(1 for r in rows if r[f"{side}_token"]) for side in SIDES})
         )
     return _whole(planning, parts, "delete", operator)
 
@@ -410,27 +407,20 @@ def _change(row: Line, field: str, column: str, old: str | None, new: str | None
             "old": old, "new": new, "origin": origin, "ref_mapping": None, "ref_key": None}  # fmt: skip
 
 
-def _counted(planning: Planning, bound: BoundMapping) -> dict[str, dict[Side, int]]:
-    counts: dict[Side, int] = {}
-    for side in SIDES:
-        of = bound.side(side)
-        snapshot, system = planning.snapshots[side], planning.systems[side]
-        counts[side] = snapshot.count(of.table) if of.option_set is None else len(option_rows(of, snapshot, system))
-    return {"counts": counts}
-
-
 def _part(
     planning: Planning,
     bound: BoundMapping,
     rows: list[Line],
     changes: list[Line],
     depends: list[Line],
-    *,
-    counts: dict[Side, int],
     passes: tuple[Pass, ...],
     looked: Mapping[Side, int],
 ) -> MappingPlan:
     """A mapping's share of a plan that no synchronisation stands behind. `looked`: rows of each side that were looked at."""
+    counts: dict[Side, int] = {}
+    for side in SIDES:
+        of, snapshot, system = bound.side(side), planning.snapshots[side], planning.systems[side]
+        counts[side] = snapshot.count(of.table) if of.option_set is None else len(option_rows(of, snapshot, system))
     head = MappingHead(
         name=bound.name, direction=bound.mapping.direction, kind=bound.mapping.kind, passes=passes, only_coupled=bound.mapping.only_coupled,
         recommendation="", fingerprint=fingerprint(bound), tables={s: bound.side(s).table.name for s in SIDES},

@@ -200,10 +200,14 @@ class Plan:
             f"update {self.total('update'):,}",
         ]
         parts += [f"{verb} {n:,}" for verb, n in (("uncouple", self.total("uncoupling")), ("delete", self.total("delete"))) if n]
+        if self.base.kind in BY_HAND:
+            parts = [part for part in parts if not part.endswith(" 0")] or ["change nothing"]
         conflicts = self.total("conflict")
         failing = self.total("will fail", "blocked", "deleted partner")
-        text = f"Nothing has been written. A {KINDS.get(self.base.kind, self.base.kind)} would {', '.join(parts)}"
-        text += f", stop at {conflicts:,} {'conflict' if conflicts == 1 else 'conflicts'}"
+        kind = KINDS.get(self.base.kind, self.base.kind)
+        text = f"Nothing has been written. {'An' if kind[0] in 'aeiou' and not kind.startswith('uni') else 'A'} {kind} would {', '.join(parts)}"
+        if conflicts or self.base.kind not in BY_HAND:
+            text += f", stop at {conflicts:,} {'conflict' if conflicts == 1 else 'conflicts'}"
         text += f" and fail for {failing:,} {'record' if failing == 1 else 'records'}" if failing else ""
         alike = self.look_alike()
         if alike:
@@ -493,6 +497,8 @@ class Plan:
         return f"<Plan {self.id}: {self.sentence()}>"
 
 
+#: Kinds of plan that speak of what was named alone: their zeros say nothing.
+BY_HAND = ("coupling", "uncoupling", "restore", "delete", "retry")
 KINDS = {
     "full": "full synchronisation",
     "modified": "synchronisation of modified records",
