@@ -15,7 +15,7 @@ from typing import Any
 from generate import COLUMNS
 
 NAMES = [column for _, column, _, _ in COLUMNS]
-SELECT = f"SELECT id, modified_on, {', '.join(NAMES)} FROM {{side}}_partner"
+SELECT = f"SELECT CAST(id AS VARCHAR(36)) AS id, modified_on, {', '.join(NAMES)} FROM {{side}}_partner"  # noqa: S608
 COUPLINGS = "SELECT local_key, integration_key, local_stamp, integration_stamp FROM coupling"
 Counts = dict[str, Any]
 
