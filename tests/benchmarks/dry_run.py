@@ -41,6 +41,8 @@ def run_one(name: str, folder: Path, postgres: str) -> None:
     """Run one contender here and print what came of it as JSON."""
     contender, distribution, _ = CONTENDERS[name]
     if distribution == "synckit":
+        import adbc_driver_sqlite.dbapi  # noqa: F401
+
         import synckit.workspace  # noqa: F401
         from synckit.systems import sql_read  # noqa: F401
     elif distribution:
