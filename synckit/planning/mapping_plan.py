@@ -19,6 +19,8 @@ from synckit.planning import reconcile as sql
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side
 from synckit.planning.creates import VALUE, Creates, planned_creates
 from synckit.planning.due import read_due
+from synckit.planning.duplicates import Duplicates
+from synckit.planning.lookalikes import search
 from synckit.planning.reasons import describe
 from synckit.planning.resemblance import likenesses, resembling
 from synckit.planning.review import review_line
@@ -445,6 +447,28 @@ class MappingPlanner:
         if not self._value(f"SELECT count(*) FROM duckdb_tables() WHERE table_name = 'all_{side}'"):
             self.readers[side].load(self.con, f"all_{side}", self._select(side, False), False)
         return f"all_{side}"
+
+    @cached_property
+    def lookalikes(self) -> Duplicates | None:
+        """Likely same pairs among the uncoupled rows, searched once for both passes; None where that search is not made."""
+        return search(self)
+
+    def names(self, side: Side, keys: list[str]) -> dict[str, str]:
+        """What records are called on screens, by key."""
+        bound = self.bound.side(side)
+        if bound.name is None or bound.option_set is not None or not keys:
+            return {}
+        columns = list(dict.fromkeys([bound.uid.name, bound.name.name]))
+        rows = (
+            self.planning.snapshots[side].read(bound.table, columns, keys=sorted(set(keys)), key_column=bound.uid.name).read_all()
+        )
+        return dict(
+            zip(
+                rows.column(0).cast(pa.string()).to_pylist(),
+                rows.column(len(columns) - 1).cast(pa.string()).to_pylist(),
+                strict=True,
+            )
+        )
 
     def _account(self, quiet: pa.Table, counts: dict[Side, int], made: dict[Pass, Creates]) -> None:
         """Promise 3: every row of each side has exactly one disposition in each pass."""

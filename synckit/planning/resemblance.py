@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from synckit.mapping.model import Pass
 from synckit.mapping.schema import Column
 from synckit.planning.bind import DESTINATION, SOURCE, BoundMapping, Side
+from synckit.planning.lookalikes import scored
 from synckit.planning.tables import DUPLICATES
 
 if TYPE_CHECKING:
@@ -62,6 +64,20 @@ def _normal(kind: str, alias: str) -> str:
 
 
 def resembling(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table:
+    """Each planned create with the existing records that it looks like (DUPLICATES), best first: among the uncoupled records by all that
+    says who they are, among the coupled ones (this create would double one) by equal e-mail, phone or name."""
+    if not created.table.num_rows:
+        return DUPLICATES.empty_table()
+    found, alike = planner.lookalikes, _alike(planner, in_pass, created)
+    if found is None:
+        return alike
+    # one shared switchboard, or a namesake, is no reason to think that a person is there already
+    taken = alike.filter(pc.and_(alike.column("existing_coupled"), pc.greater_equal(alike.column("score"), 0.5)))
+    order = [("record", "ascending"), ("score", "descending"), ("existing_side", "ascending"), ("existing_key", "ascending")]
+    return pa.concat_tables([scored(planner, in_pass, created, found), taken]).sort_by(order)
+
+
+def _alike(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table:
     """Each planned create with the existing records of the destination side that share its e-mail, phone or name."""
     bound, con = planner.bound, planner.con
     source, destination = SOURCE[in_pass], DESTINATION[in_pass]
@@ -89,7 +105,7 @@ def resembling(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.T
         f"SELECT a.record, a.key AS source_key, b.key AS existing_key, '{label}' AS kind, {weight} AS weight FROM likeness_new a "
         f"JOIN likeness_old b ON a.{k} = b.{k} JOIN (SELECT {k} FROM likeness_old WHERE {k} IN (SELECT {k} FROM likeness_new) GROUP BY {k} "
         f"HAVING count(*) <= {SHARED_BY_MANY}) r ON r.{k} = a.{k}"
-        for k, label, weight in (("email", "e-mail", 0.5), ("phone", "phone", 0.4), ("name", "name", 0.6))
+        for k, label, weight in (("email", "e-mail", 0.5), ("phone", "phone", 0.4), ("name", "name", 0.45 if whole_name else 0.6))
         if k in kinds
     )
     grouped = con.sql(
@@ -101,7 +117,7 @@ def resembling(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.T
     if not n:
         return DUPLICATES.empty_table()
     source_names = dict(con.execute(f"SELECT key, name FROM d_{source}").fetchall())
-    existing_names = _names(planner, destination, grouped.column("existing_key").to_pylist())
+    existing_names = planner.names(destination, grouped.column("existing_key").to_pylist())
     keys, existing = grouped.column("source_key").to_pylist(), grouped.column("existing_key").to_pylist()
     return pa.table(
         {
@@ -118,15 +134,3 @@ def resembling(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.T
             "why": grouped.column("why"),
         }
     ).cast(DUPLICATES)
-
-
-def _names(planner: MappingPlanner, side: Side, keys: list[str]) -> dict[str, str]:
-    """What the records are called on screens, by key."""
-    bound = planner.bound.side(side)
-    if bound.name is None or bound.option_set is not None:
-        return {}
-    columns = list(dict.fromkeys([bound.uid.name, bound.name.name]))
-    rows = planner.planning.snapshots[side].read(bound.table, columns, keys=sorted(set(keys)), key_column=bound.uid.name).read_all()
-    return dict(
-        zip(rows.column(0).cast(pa.string()).to_pylist(), rows.column(len(columns) - 1).cast(pa.string()).to_pylist(), strict=True)
-    )
