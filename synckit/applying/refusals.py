@@ -50,7 +50,11 @@ def refuse(ws: Workspace, plan: Plan, accept: Sequence[str]) -> None:
 
 
 def to_accept(plan: Plan) -> list[str]:
-    """Mappings that would create although the recommendation is to couple: each must be accepted by name."""
+    """Mappings that a full synchronisation would create in although the recommendation is to couple: each must be accepted by name.
+
+    Day-to-day runs create where "Synch. Only Coupled Records" is off, which is that decision; both sides always hold records then."""
+    if plan.base.kind != "full":
+        return []
     advised = {r["mapping"] for r in plan.base.review.to_pylist() if r["recommendation"] == COUPLE}
     creating = set(pc.unique(plan.rows.filter(pc.equal(plan.rows.column("disposition"), "create")).column("mapping")).to_pylist())
     return [n for n in plan.base.order if n in advised & creating]
