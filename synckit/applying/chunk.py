@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from synckit.applying.values import typed
+from synckit.ledger.transaction import error_text
 from synckit.mapping.model import PASS_DIRECTION, Pass
 from synckit.mapping.schema import Column, Table
-from synckit.planning.bind import DESTINATION, SOURCE, Side
+from synckit.planning.bind import DESTINATION, SOURCE, Side, carries_alone
 from synckit.planning.creates import VALUE
 from synckit.systems.protocol import VERSION_TOKEN, Outcome, System, Write
 
@@ -286,6 +287,12 @@ class Chunk:
                 refused = tx.add_couplings([self._coupling(s, o) for s, o in new])
                 tx.count_created(name, source, [s.source_key for s, o in new if s.write.op == "insert"])
                 coupled = tx.couplings_of(name, source, [s.source_key for s, _ in done])
+                decided = [
+                    coupled[s.source_key]["id"]
+                    for s, _ in done
+                    if s.line.row["code"] in ("chosen", "resolved") and s.source_key in coupled
+                ]
+                tx.forget_failures(decided)
                 tx.stamp([self._stamps(s, o, coupled[s.source_key]) for s, o in done if s.source_key in coupled], self.in_pass,
                          applier.jobs[name, self.in_pass])  # fmt: skip
                 tx.clear_due(name, source, [s.source_key for s, _ in done])
@@ -337,8 +344,10 @@ class Chunk:
         }
 
     def _still_to_carry(self, row: dict[str, Any], coupling: dict[str, Any]) -> bool:
-        passes = self.applier.plan.base.mappings[self.mapping].passes
+        passes = self.bound.mapping.passes()  # also where this run has one of them only
         newer = row["coupled"] and row["disposition"] != "restore" and coupling[f"{self.side}_stamp"] != row[f"{self.side}_token"]
+        if row["code"] == "chosen":  # the direction was the decision
+            return bool(newer and carries_alone(self.bound, "from" if self.in_pass == "to" else "to"))
         if self.in_pass == "to":
             return bool(newer and "from" in passes)
         carried = (self.mapping, "local", row["local_key"]) in self.applier.tokens or (
@@ -393,10 +402,18 @@ class Chunk:
                          "code": state, "message": reason} for r, (_, state, reason) in zip(rows, said, strict=True)])  # fmt: skip
         if self.step == 1:
             coupled = tx.couplings_of(name, source, [r[f"{source}_key"] for r in rows if r["coupled"]])
-            tx.mark_results([{"id": coupled[r[f"{source}_key"]]["id"], "code": state, "message": reason}
-                             for r, (_, state, reason) in zip(rows, said, strict=True) if r[f"{source}_key"] in coupled], self.in_pass, job)  # fmt: skip
+            marks = []
+            for n, (line, state, reason) in enumerate(said):
+                coupling = coupled.get(line.row[f"{source}_key"])
+                if coupling is not None:
+                    # refused as it was refused before: from now on it is skipped (3.15); what was only stale may pass next time
+                    again = state == "failed" and coupling[f"{self.in_pass}_error"] == error_text(state, reason)
+                    marks.append({"id": coupling["id"], "code": state, "message": reason, "skipped": again})
+                    said[n] = (line, "skipped" if again else state, reason)
+            tx.mark_results(marks, self.in_pass, job)
             tx.set_due([{"mapping": name, "side": source, "key": r[f"{source}_key"], "reason": reason, "run_id": applier.run_id}
-                        for r, (_, _, reason) in zip(rows, said, strict=True)])  # fmt: skip
+                        for r, (_, state, reason) in zip(rows, said, strict=True) if state != "skipped"])  # fmt: skip
+            tx.clear_due(name, source, [line.row[f"{source}_key"] for line, state, _ in said if state == "skipped"])
         for line, state, reason in said:
             applier.state[line.number] = (state, reason)
 

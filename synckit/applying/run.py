@@ -18,7 +18,7 @@ from synckit.applying.refusals import refuse
 from synckit.applying.values import NumberSeries
 from synckit.ledger.lease import Holder
 from synckit.mapping.model import PASS_DIRECTION, Pass
-from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind
+from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind, carries_alone
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import plan_bytes
 from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT, COUNTER_OF, COUNTERS, WRITES
@@ -87,7 +87,7 @@ class Applier:
     ) -> None:
         self.ws, self.plan, self.run_id, self.epoch = ws, plan, run_id, epoch
         self.should_stop = should_stop or (lambda: False)
-        self.state: dict[int, tuple[str, str]] = {}  # line -> ("done" | "stale" | "failed" | "blocked", reason)
+        self.state: dict[int, tuple[str, str]] = {}  # line -> ("done" | "stale" | "failed" | "skipped" | "blocked", reason)
         self.made: dict[tuple[str, str], dict[str, str | None]] = {}  # (mapping, source key) -> keys and number of the new record
         self.tokens: dict[tuple[str, Side, str], str | None] = {}  # (mapping, side, key) -> version after our own write
         self.jobs: dict[tuple[str, str], str] = {}
@@ -256,6 +256,7 @@ class Applier:
         tx.book_errors(booked)
         tx.mark_results(marked, in_pass, self.jobs[name, in_pass])
         tx.set_due(due)
+        tx.clear_due(name, source, [r[f"{source}_key"] for r in failing if r["code"] == "fails_again" and r[f"{source}_key"]])
         reason = f"left out of run {self.run_id} by {self.ws.operator}"
         tx.hold_couplings([coupled[r[f"{source}_key"]]["id"] for r in left_out if r[f"{source}_key"] in coupled], reason)
         lone = [r for r in left_out if r[f"{source}_key"] not in coupled]
@@ -279,22 +280,26 @@ class Applier:
         """Rows found equal are in step: both stamps become the versions seen (S-057); what another pass still carries stays open."""
         source, destination = SOURCE[in_pass], DESTINATION[in_pass]
         equal = [r for r in rows if r["disposition"] == "unchanged" and r["coupled"] and r["local_key"] and r["integration_key"]]
+        # each pass speaks for its own source side where the other side may have changed what its own pass has still to carry
+        sides = (source,) if carries_alone(self.bound(name), "from" if in_pass == "to" else "to") else SIDES
         for start in range(0, len(equal), ROWS_AT_ONCE):
             part = equal[start : start + ROWS_AT_ONCE]
             with self.ws.ledger.transaction(epoch=self.epoch) as tx:
                 coupled = tx.couplings_of(name, source, [r[f"{source}_key"] for r in part])
-                stamps = []
+                stamps: list[dict[str, Any]] = []
+                recovered: list[dict[str, Any]] = []  # what failed before and is equal now has succeeded
                 for row in part:
                     coupling = coupled.get(row[f"{source}_key"])
                     if coupling is None or coupling[f"{destination}_key"] != row[f"{destination}_key"]:
                         continue
-                    if row["code"] not in ("equal", "echo") and not self._carried_before(name, in_pass, row):
+                    if row["code"] != "equal" and not self._carried_before(name, in_pass, row):
                         continue
-                    # each pass speaks for its own source side; what the other side changed, its own pass has still to carry
-                    sides = (source,) if len(self.plan.base.mappings[name].passes) > 1 else SIDES
-                    prints = {"fingerprints": row["integration_print"]} if row["code"] != "resolved" else {}
-                    stamps.append({"id": coupling["id"], **prints, **{f"{s}_stamp": self.version(name, s, row) for s in sides}})
+                    # the print was taken at planning: after a write of this run it is the writer's to say what both sides hold now
+                    prints = {"fingerprints": row["integration_print"]} if row["code"] == "equal" else {}
+                    stamp = {"id": coupling["id"], **prints, **{f"{s}_stamp": self.version(name, s, row) for s in sides}}
+                    (recovered if coupling[f"{in_pass}_result"] == "failure" else stamps).append(stamp)
                 tx.stamp(stamps)
+                tx.stamp(recovered, in_pass, self.jobs[name, in_pass])
                 tx.clear_due(name, source, [r[f"{source}_key"] for r in part])
 
     def _carried_before(self, name: str, in_pass: Pass, row: dict[str, Any]) -> bool:
@@ -388,7 +393,7 @@ class Applier:
         for row in self._rows(name, in_pass, step=1):
             if row["disposition"] in CARRIED_OUT and row["line"] in self.state:
                 state = self.state[row["line"]][0]
-                counters[str(COUNTER_OF[row["disposition"]]) if state == "done" else "failed"] += 1
+                counters[{"done": str(COUNTER_OF[row["disposition"]]), "skipped": "skipped"}.get(state, "failed")] += 1
                 counters["modified"] += state == "done" and row["disposition"] == "uncoupling" and row["table"] is not None
         return counters
 

@@ -266,6 +266,15 @@ class Transaction:
             ],
         )
 
+    def forget_failures(self, ids: Iterable[int]) -> None:
+        """Failures of either direction are settled by a decision; the flag `skipped` stays as it is."""
+        values = {
+            f"{p}_{c}": sa.case((COUPLING.c[f"{p}_result"] == "failure", ""), else_=COUPLING.c[f"{p}_{c}"])
+            for p in ("to", "from")
+            for c in ("error", "result")
+        }
+        self._many(sa.update(COUPLING).where(COUPLING.c.id == sa.bindparam("b_id")).values(values), [{"b_id": one} for one in ids])
+
     def set_skipped(self, ids: Iterable[int], skipped: bool) -> None:
         """Set or clear the skip flag, nothing else: the last failure stays and lets the next run pick the row up (3.15)."""
         query = sa.update(COUPLING).where(COUPLING.c.id == sa.bindparam("b_id")).values(skipped=skipped)

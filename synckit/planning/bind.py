@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal
 
 from synckit.errors import SynckitError
@@ -119,6 +120,12 @@ class BoundMapping:
         """Names of the mappings whose couplings this one's fields travel through, in field order, each once."""
         names = [n for p in self.passes for f in self.fields[p] if f.lookup for n in f.lookup.mapping.split("|")]
         return tuple(dict.fromkeys(names))
+
+
+def carries_alone(bound: BoundMapping, in_pass: Pass) -> bool:
+    """Whether `in_pass` carries anything that the opposite pass does not settle, too: fields of one direction, or other values."""
+    one_way = any(not f.bidirectional for f in bound.fields.get(in_pass, ()))
+    return one_way or (len(bound.fields) > 1 and any(f.origin.startswith("transformation") for f in chain(*bound.fields.values())))
 
 
 @dataclass
