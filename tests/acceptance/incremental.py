@@ -1,9 +1,9 @@
 """Runs of modified and of chosen records in a world, and watermarks: what the scenarios of incremental runs are written with.
 
-    modified(w)                                       # synchronise modified records: planned, applied, held against the plan
-    modified(w, direction="from", from_start=True)
-    chosen(w, "CUSTOMER", local="C", direction="to")  # "Synchronize Now"; a chosen direction forces, force=False does not
-    marks_at_stamps(w, "CUSTOMER")                    # as after a run: the watermarks stand at the stamps of the couplings
+modified(w)                                       # synchronise modified records: planned, applied, held against the plan
+modified(w, direction="from", from_start=True)
+chosen(w, "CUSTOMER", local="C", direction="to")  # "Synchronize Now"; a chosen direction forces, force=False does not
+marks_at_stamps(w, "CUSTOMER")                    # as after a run: the watermarks stand at the stamps of the couplings
 """
 
 from __future__ import annotations

@@ -136,7 +136,9 @@ def test_each_side_changed_on_another_pair(make_world: MakeWorld, skew: int) -> 
     assert (ran["CUSTOMER", "to"], ran["CUSTOMER", "from"]) == ({"modified": 1}, {"modified": 1, "unchanged": 1})
     for number, value in (("1", "X"), ("2", "Y")):
         assert name(w, "local", f"C{number}") == name(w, "integration", f"G{number}") == value
-        seen = tuple(moment(w.version("CUSTOMER", side, guid(a))) for side, a in (("local", f"C{number}"), ("integration", f"G{number}")))
+        seen = tuple(
+            moment(w.version("CUSTOMER", side, guid(a))) for side, a in (("local", f"C{number}"), ("integration", f"G{number}"))
+        )
         assert stamps(w, "CUSTOMER", f"C{number}") == seen
     assert all(mark(w, "CUSTOMER", side) >= earlier for side, earlier in before.items())  # type: ignore[operator]
 
@@ -238,9 +240,13 @@ def test_a_blank_integration_watermark_reads_everything(make_world: MakeWorld) -
 @scenario("S-017")
 def test_a_parent_outside_the_filter_is_not_created_on_the_fly(make_world: MakeWorld) -> None:
     parents = mapping("CUSTOMER", "customer > account", "name > name", only_coupled=False, local_filter={"blocked": "<>invoice"})
-    invoices = mapping("INVOICE", "invoice > invoice", "no > name, customer > accountid lookup CUSTOMER", direction="to_integration")
+    invoices = mapping(
+        "INVOICE", "invoice > invoice", "no > name, customer > accountid lookup CUSTOMER", direction="to_integration"
+    )
     w = make_world(
-        {**CUSTOMER, "invoice": "no code20 key, customer code20"}, {**ACCOUNT, "invoice": "name text50, accountid guid"}, [parents, invoices]
+        {**CUSTOMER, "invoice": "no code20 key, customer code20"},
+        {**ACCOUNT, "invoice": "name text50, accountid guid"},
+        [parents, invoices],
     )
     w.local.add("customer", "A", no="A", name="Acme", blocked=2)
     w.local.add("invoice", "I", no="I1", customer="A")
