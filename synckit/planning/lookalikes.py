@@ -25,6 +25,7 @@ DEEP_ROWS = 10_000
 COLLEAGUES = ("address", "city", "post code", "postal", "home page", "website", "phone no. telephone1")
 SHARED = ("country", "county", "state", "fax", "pager", "contact", "address 2", "line2", "language", "symbol", "salutation")
 THRESHOLD = 0.5
+PLACES = ("city", "post code", "country", "date", "number")
 AT_MOST = 5  # existing records listed for one create
 
 
@@ -48,8 +49,8 @@ def search(planner: MappingPlanner) -> Duplicates | None:
     """Likely same pairs among the uncoupled rows inside the filters, across the sides and within each; None where the search is not
     made: too many rows, an incremental run, an option mapping, or nothing to compare by."""
     bound = planner.bound
-    if bound.mapping.kind == "option" or not planner.planning.request.whole:
-        return None
+    if bound.mapping.kind == "option" or not planner.planning.request.whole or any(r.finder for r in bound.rules):
+        return None  # a mapping with a finder of its own knows its partners
     keys = {
         side: planner.column(f"SELECT key FROM lone WHERE side = '{side}' AND inf AND leave_out = '' ORDER BY key")
         for side in SIDES
@@ -85,19 +86,23 @@ def scored(planner: MappingPlanner, in_pass: Pass, created: Creates, found: Dupl
     listed: dict[str, int] = {}
     for pair in found.pairs.select(["a_key", "b_key", "score"]).to_pylist():
         key = pair[mine]
-        if pair["score"] >= THRESHOLD and key in record_of and listed.get(key, 0) < AT_MOST:
+        if pair["score"] < THRESHOLD or key not in record_of or listed.get(key, 0) >= AT_MOST:
+            continue
+        why = _why(found, pair["a_key"], pair["b_key"], None)
+        if why is not None:
             listed[key] = listed.get(key, 0) + 1
             lines.append({"source_key": key, "existing_key": pair[other], "existing_side": destination, "existing_coupled": False,
-                          "score": pair["score"], "why": _why(found, pair["a_key"], pair["b_key"], None)})  # fmt: skip
+                          "score": pair["score"], "why": why})  # fmt: skip
     letter = "a" if a_is_source else "b"
     for pair in found.within.select(["a_key", "b_key", "side", "score"]).to_pylist():
         if pair["side"] != letter or pair["score"] < THRESHOLD:
             continue
+        why = _why(found, pair["a_key"], pair["b_key"], letter)
         for key, twin in ((pair["a_key"], pair["b_key"]), (pair["b_key"], pair["a_key"])):
-            if key in record_of and listed.get(key, 0) < AT_MOST:
+            if why is not None and key in record_of and listed.get(key, 0) < AT_MOST:
                 listed[key] = listed.get(key, 0) + 1
                 lines.append({"source_key": key, "existing_key": twin, "existing_side": source, "existing_coupled": False,
-                              "score": pair["score"], "why": _why(found, pair["a_key"], pair["b_key"], letter)})  # fmt: skip
+                              "score": pair["score"], "why": why})  # fmt: skip
     names = {side: planner.names(side, [x["existing_key"] for x in lines if x["existing_side"] == side]) for side in SIDES}
     source_names = planner.names(source, [x["source_key"] for x in lines])
     for line in lines:
@@ -107,10 +112,23 @@ def scored(planner: MappingPlanner, in_pass: Pass, created: Creates, found: Dupl
     return pa.Table.from_pylist(lines, DUPLICATES)
 
 
-def _why(found: Duplicates, a_key: str, b_key: str, side: str | None) -> str:
-    """The three strongest pieces of evidence in words: "same E-Mail; Name similar 0.93"."""
+def _why(found: Duplicates, a_key: str, b_key: str, side: str | None) -> str | None:
+    """The three strongest pieces of evidence in words, "same E-Mail; Name similar 0.93"; None where the pair shares a place or one
+    part of a name, but too little of what tells one party from another."""
     rows = [
         r for r in found.why(a_key, b_key, side).to_pylist() if r["level"] not in ("", "missing", "different") and r["log_odds"] > 0
     ]
+    if sum(_identity(found.meanings.get(r["field"], ""), r["level"]) for r in rows) < 2:
+        return None
     rows.sort(key=lambda r: (-r["log_odds"], r["field"]))
     return "; ".join(f"same {r['field']}" if r["level"] == "equal" else f"{r['field']} {r['level']}" for r in rows[:3])
+
+
+def _identity(meaning: str, level: str) -> int:
+    """How much of a party's identity one field speaks for: an own number or address twice, a name or a street once."""
+    if level == "equal":
+        return {"email": 2, "registration": 2, "vat": 2, "company": 2, "person": 2}.get(meaning, 0 if meaning in PLACES else 1)
+    alike = float(level.split()[1]) if level.startswith("similar ") else 0.0
+    return (
+        1 if alike >= 0.85 and meaning in ("company", "person", "given", "surname", "given name", "email", "web", "street") else 0
+    )

@@ -1,0 +1,512 @@
+"""The same verbs in a terminal. Every problem is one clear sentence and exit code 1; nothing is half-done."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+from typer.exceptions import TyperException
+
+from synckit.cli_verbs import register
+from synckit.errors import SynckitError
+from synckit.planning.plan import Plan
+from synckit.planning.planfile import load_plan
+from synckit.reports.plan_text import frame_view, lines_of, plan_view
+from synckit.reports.wording import is_pending, safe
+from synckit.workspace import Workspace, open_workspace
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="See what a synchronisation of two systems would do, before it does it.")  # fmt: skip
+couplings = typer.Typer(no_args_is_help=True, help="Bring couplings in from outside, or write them out.")
+plans = typer.Typer(no_args_is_help=True, help="Plan a run: nothing is written to any system, nor to the ledger.")
+app.add_typer(couplings, name="couplings")
+app.add_typer(plans, name="plan")
+
+OK, ERROR, PENDING, ROWS_FAILED, CANCELLED = 0, 1, 2, 3, 130
+
+WorkspaceOption = Annotated[
+    str | None, typer.Option("--workspace", "-w", help="The workspace file; left out, the one in this folder.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print plain values for a program.")]
+Mappings = Annotated[list[str] | None, typer.Option("--mapping", "-m", help="Only this mapping (may be given several times).")]
+Out = Annotated[str | None, typer.Option("--out", "-o", help="Save the plan in this file.")]
+Accept = Annotated[list[str] | None, typer.Option("--accept", help="Let this mapping create although coupling is recommended.")]
+Limit = Annotated[int | None, typer.Option("--limit", help="At most so many lines.")]
+
+
+def console(error: bool = False) -> Console:
+    """A console that survives pipes, narrow windows and encodings without the signs we would like."""
+    stream = sys.stderr if error else sys.stdout
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="replace")
+    wide = None if stream.isatty() else 120
+    return Console(file=stream, highlight=False, markup=False, emoji=False, width=wide, legacy_windows=False,
+                   safe_box=not (stream.encoding or "").lower().startswith("utf"))  # fmt: skip
+
+
+def show(view: RenderableType | str) -> None:
+    console().print(Text(view) if isinstance(view, str) else view)
+
+
+def tell(values: Any) -> None:
+    """Plain values for a program, in ASCII so that every console and pipe carries them."""
+    print(json.dumps(values, indent=1, default=str))
+
+
+def frame(table: pd.DataFrame, as_json: bool, empty: str, limit: int | None = None) -> None:
+    if as_json:
+        tell(lines_of(table if limit is None else table.head(limit)))
+    elif table.empty:
+        show(empty)
+    else:
+        show(frame_view(table, limit))
+
+
+def terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+@contextmanager
+def opened(path: str | None) -> Iterator[Workspace]:
+    with open_workspace(path) as ws:
+        yield ws
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks to stop between two chunks; a second one stops at once (then `synckit resume` tells what became of the rest)."""
+    asked: list[bool] = []
+
+    def ask(number: int, stack: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(True)
+        console(error=True).print(Text("Stopping after the rows that are on their way ..."))
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# -- planning ------------------------------------------------------------------------------------------------------------------------
+
+
+def present(plan: Plan, as_json: bool, out: str | None) -> None:
+    """Print a plan, save it where asked, and leave with the exit code that says whether there is anything to do."""
+    if out is not None:
+        plan.save(out)
+    if as_json:
+        tell(plan.to_dict())
+    else:
+        show(plan_view(plan))
+        if out is not None:
+            show(f"\nSaved as {safe(out)}. Next: synckit show {safe(out)}   or   synckit apply {safe(out)}")
+    raise typer.Exit(PENDING if is_pending(plan) else OK)
+
+
+@plans.command("full")
+def plan_full(workspace: WorkspaceOption = None, mapping: Mappings = None, out: Out = None, as_json: Json = False) -> None:
+    """Dry-run a full synchronisation: everything it would create, couple, update and stop at."""
+    with opened(workspace) as ws:
+        plan = ws.plan_full(mapping or None)
+    present(plan, as_json, out)
+
+
+@app.command("show")
+def show_plan(
+    plan: Annotated[str, typer.Argument(help="A saved plan.")],
+    mapping: Annotated[str | None, typer.Option("--mapping", "-m", help="Only this mapping.")] = None,
+    disposition: Annotated[str | None, typer.Option("--disposition", "-d", help="Only records with this disposition.")] = None,
+    changes: Annotated[bool, typer.Option("--changes", help="One line per field that is written.")] = False,
+    rows: Annotated[bool, typer.Option("--rows", help="One line per record.")] = False,
+    excel: Annotated[str | None, typer.Option("--excel", help="Write an Excel workbook in which a colleague can decide.")] = None,
+    as_json: Json = False,
+    limit: Limit = None,
+) -> None:
+    """Look at a saved plan: the whole, its records, its fields, or as a workbook."""
+    loaded = load_plan(plan)
+    if excel is not None:
+        loaded.to_excel(excel)
+        show(
+            f"Written: {safe(excel)}. Its decisions come back with: synckit decide {safe(plan)} --excel {safe(excel)} --out NEW.plan"
+        )
+    elif changes:
+        frame(loaded.changes(mapping), as_json, "The plan writes no field.", limit)
+    elif rows or disposition is not None:
+        frame(loaded.records(mapping, disposition), as_json, "The plan has no such record.", limit)
+    elif as_json:
+        tell(loaded.to_dict())
+    else:
+        show(plan_view(loaded))
+
+
+@app.command("decide")
+def decide(
+    plan: Annotated[str, typer.Argument(help="A saved plan.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Save the new plan in this file.")],
+    mapping: Annotated[str | None, typer.Option("--mapping", "-m", help="The mapping to decide on.")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", help="Leave out the record with this key (of either side).")
+    ] = None,
+    disposition: Annotated[
+        str | None, typer.Option("--exclude-disposition", help="Leave out all records with this disposition.")
+    ] = None,
+    warning: Annotated[str | None, typer.Option("--exclude-warning", help="Leave out all records with this warning.")] = None,
+    whole: Annotated[bool, typer.Option("--exclude-mapping", help="Leave out the whole mapping.")] = False,
+    excel: Annotated[str | None, typer.Option("--excel", help="Take the decisions made in this workbook.")] = None,
+    resolve: Annotated[str | None, typer.Option("--resolve", help="Decide the conflict of the record with this local key.")] = None,
+    use: Annotated[str, typer.Option("--use", help='local, integration, merge, or {"Field": "local"}.')] = "merge",
+) -> None:
+    """Take decisions on a plan; a new plan is saved, the old one stays as it is."""
+    changed = load_plan(plan)
+    if excel is not None:
+        changed = changed.with_decisions(excel)
+    for key in exclude or []:
+        rows = changed.records(mapping)
+        side = "local" if key in set(rows["local_key"]) else "integration"
+        changed = changed.exclude(mapping, **{side: key})  # type: ignore[arg-type]
+    if disposition is not None or warning is not None:
+        changed = changed.exclude(mapping, disposition=disposition, warning=warning)
+    if whole:
+        changed = changed.exclude(mapping)
+    if resolve is not None:
+        if mapping is None:
+            raise SynckitError("Name the mapping of the conflict: --mapping NAME.")
+        changed = changed.resolve(mapping, local=resolve, use=json.loads(use) if use.startswith("{") else use)
+    changed.save(out)
+    show(f"{changed.sentence()}\nSaved as {safe(out)}.")
+
+
+# -- applying ------------------------------------------------------------------------------------------------------------------------
+
+
+def carry_out(ws: Workspace, plan: Plan, yes: bool, accept: list[str], keep_creating: str, as_json: bool) -> int:
+    """Ask what has to be asked, apply, print planned beside actual; the exit code."""
+    from synckit.applying.refusals import to_accept
+
+    if keep_creating not in ("yes", "no", "ask"):
+        raise SynckitError(f'--keep-creating takes yes, no or ask, not "{keep_creating}".')
+    names = {side: ws.systems[side].title for side in ("local", "integration")}  # type: ignore[index]
+    missing = [n for n in to_accept(plan) if n not in {ws.description.mapping(a).name for a in accept}]
+    if terminal() and not yes:
+        console().print(Text(plan.sentence(), style="bold"))
+        for name in missing:
+            if typer.confirm(f"{name}: both sides hold records, coupling is recommended. Create all the same?", default=False):
+                accept = [*accept, name]
+        answer = typer.prompt(
+            f"Write {plan.writes:,} rows to {names['local']} and {names['integration']}? Type yes to apply", default="no"
+        )
+        if answer.strip().casefold() != "yes":
+            raise SynckitError("Nothing was applied.")
+    elif not yes:
+        raise SynckitError("Applying needs somebody to answer, or --yes. Nothing was applied.")
+    closing: Any = _ask_closing if keep_creating == "ask" and terminal() else ("no" if keep_creating == "ask" else keep_creating)
+    with stoppable() as should_stop, progress_bar("Applying", not as_json) as progress:
+        run = ws.apply(plan, accept=accept, keep_creating=closing, progress=progress, should_stop=should_stop)
+    report(run, as_json)
+    return int(run.exit_code)
+
+
+def _ask_closing(names: list[str]) -> dict[str, bool]:
+    """The closing question of a full synchronisation."""
+    show(f'"Synch. Only Coupled Records" is set for {", ".join(names)}.')
+    if typer.confirm("Keep it set (later runs create nothing by themselves)?", default=True):
+        return {}
+    return {name: typer.confirm(f"Let later runs create records of {name}?", default=False) for name in names}
+
+
+@contextmanager
+def progress_bar(what: str, wanted: bool) -> Iterator[Callable[[Any], None] | None]:
+    """A bar with rows per second and time left, on a terminal."""
+    if not (wanted and sys.stderr.isatty()):
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console(error=True), transient=True) as bar:
+        task = bar.add_task(what, total=None, speed="")
+
+        def advance(progress: Any) -> None:
+            bar.update(
+                task,
+                description=progress.mapping,
+                completed=progress.done,
+                total=progress.total,
+                speed=f"{progress.rows_per_second:,.0f} rows/s",
+            )
+
+        yield advance
+
+
+def report(run: Any, as_json: bool) -> None:
+    if as_json:
+        tell({"run": run.id, "status": run.status, "sentence": run.sentence(), "jobs": lines_of(run.jobs), "differences": lines_of(run.differences),
+              "closing": run.closing})  # fmt: skip
+    else:
+        show(run.to_text())
+
+
+@app.command("apply")
+def apply_plan(
+    plan: Annotated[str, typer.Argument(help="A saved plan.")],
+    workspace: WorkspaceOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to apply.")] = False,
+    accept: Accept = None,
+    keep_creating: Annotated[str, typer.Option("--keep-creating", help="The closing question: yes, no or ask.")] = "ask",
+    as_json: Json = False,
+) -> None:
+    """Carry out exactly the rows of a plan, and show planned beside actual."""
+    loaded = load_plan(plan)
+    with opened(workspace) as ws:
+        raise typer.Exit(carry_out(ws, loaded, yes, accept or [], keep_creating, as_json))
+
+
+@app.command("resume")
+def resume(workspace: WorkspaceOption = None, as_json: Json = False) -> None:
+    """Bring a run that was cut off to a truthful end."""
+    with opened(workspace) as ws:
+        run = ws.resume()
+    if run is None:
+        show("No run is unfinished.")
+        return
+    report(run, as_json)
+    raise typer.Exit(int(run.exit_code))
+
+
+# -- looking -------------------------------------------------------------------------------------------------------------------------
+
+
+@app.command("check")
+def check(workspace: WorkspaceOption = None, as_json: Json = False) -> None:
+    """Validate workspace and systems; say every problem at once, and how the workspace differs from the standard."""
+    from synckit.mapping.differences import differences_from_standard
+
+    with opened(workspace) as ws:
+        findings = ws.check()
+        differences = differences_from_standard(ws.description)
+        rules = ws.rules()
+    if as_json:
+        tell({"findings": [vars(f) if hasattr(f, "__dict__") else {k: getattr(f, k) for k in ("severity", "place", "message", "remedy")} for f in findings],
+              "differences": differences, "rules": lines_of(rules)})  # fmt: skip
+    else:
+        for f in findings:
+            show(f"{f.severity:<8} {safe(f.place)}: {safe(f.message)}" + (f" {safe(f.remedy)}" if f.remedy else ""))
+        counts = {s: sum(1 for f in findings if f.severity == s) for s in ("error", "warning", "note")}
+        show(f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes.")
+        show("\nThe workspace is the standard setup." if not differences else "\nDifferent from the standard setup:")
+        for line in differences:
+            show(f"  {safe(line)}")
+        show("\nBusiness rules:")
+        show(frame_view(rules))
+    raise typer.Exit(ERROR if any(f.severity == "error" for f in findings) else OK)
+
+
+@app.command("mappings")
+def mappings(workspace: WorkspaceOption = None, as_json: Json = False) -> None:
+    """The Integration Table Mappings page."""
+    with opened(workspace) as ws:
+        table = ws.mappings()
+    if as_json:
+        tell(lines_of(table))
+        return
+    short = [
+        c
+        for c in (
+            "name",
+            "local_table",
+            "integration_table",
+            "direction",
+            "only_coupled",
+            "fields",
+            "coupled",
+            "failed",
+            "skipped",
+            "held",
+            "depends_on",
+        )
+        if c in table
+    ]
+    frame(table[short] if short else table, False, "The workspace has no mappings.")
+
+
+@app.command("jobs")
+def jobs(workspace: WorkspaceOption = None, mapping: Annotated[str | None, typer.Option("--mapping", "-m")] = None, as_json: Json = False,
+         limit: Limit = None) -> None:  # fmt: skip
+    """The Integration Synchronization Jobs page, newest first."""
+    with opened(workspace) as ws:
+        table = ws.jobs(mapping, limit=limit)
+    if not as_json and not table.empty:
+        counted = [
+            c
+            for c in ("inserted", "modified", "deleted", "unchanged", "skipped", "failed", "coupled", "uncoupled")
+            if int(table[c].sum())
+        ]
+        table = table[["run_id", "started", "mapping", "direction", "status", *counted, "message"]]
+    frame(table, as_json, "No job has run yet.")
+
+
+@app.command("errors")
+def errors(workspace: WorkspaceOption = None, mapping: Annotated[str | None, typer.Option("--mapping", "-m")] = None, as_json: Json = False,
+           limit: Limit = None) -> None:  # fmt: skip
+    """The Integration Synchronization Errors page, newest first."""
+    with opened(workspace) as ws:
+        table = ws.errors(mapping, limit=limit)
+    frame(
+        table if as_json else table[["run_id", "mapping", "local_key", "integration_key", "message"]],
+        as_json,
+        "No error has been booked.",
+    )
+
+
+@app.command("skipped")
+def skipped(
+    workspace: WorkspaceOption = None, mapping: Annotated[str | None, typer.Option("--mapping", "-m")] = None, as_json: Json = False
+) -> None:
+    """The Coupled Data Synchronization Errors page: records left out until they are retried."""
+    with opened(workspace) as ws:
+        frame(ws.skipped(mapping), as_json, "No record is skipped.")
+
+
+@app.command("duplicates")
+def duplicates(
+    plan: Annotated[str | None, typer.Argument(help="A saved plan; left out, a full synchronisation is planned now.")] = None,
+    workspace: WorkspaceOption = None,
+    mapping: Annotated[str | None, typer.Option("--mapping", "-m")] = None,
+    as_json: Json = False,
+) -> None:
+    """Planned creates beside the existing records that they look like, and why."""
+    if plan is not None:
+        found = load_plan(plan).duplicates(mapping)
+    else:
+        with opened(workspace) as ws:
+            found = ws.plan_full(mapping).duplicates(mapping)
+    columns = ["mapping", "pass", "source_name", "existing_side", "existing_name", "existing_coupled", "score", "why"]
+    frame(found if as_json else found[columns], as_json, "No planned create looks like a record that exists.")
+
+
+@couplings.command("import")
+def import_couplings(
+    file: Annotated[str, typer.Argument(help="A CSV or Excel file, or a database URL with --table.")],
+    workspace: WorkspaceOption = None,
+    table: Annotated[str | None, typer.Option("--table", help='The table of the shape "CRM Integration Record".')] = None,
+) -> None:
+    """Take couplings in: all of them, or none where any is wrong."""
+    with opened(workspace) as ws:
+        found = ws.import_couplings(file, table=table)
+    show(f"{found.imported:,} couplings imported, {found.already_there:,} were there already.")
+
+
+@couplings.command("export")
+def export_couplings(
+    file: Annotated[str, typer.Argument(help="The CSV file to write.")], workspace: WorkspaceOption = None
+) -> None:
+    """Write all couplings into a CSV file."""
+    with opened(workspace) as ws:
+        show(f"{ws.export_couplings(file):,} couplings written to {safe(file)}.")
+
+
+# -- first contact -------------------------------------------------------------------------------------------------------------------
+
+
+@app.command("demo")
+def demo(
+    folder: Annotated[str, typer.Argument(help="Where to make the demo.")],
+    kind: Annotated[str, typer.Option("--kind", help="sqlite: two databases; exports: two folders of CSV files.")] = "sqlite",
+    force: Annotated[bool, typer.Option("--force", help="Make an earlier demo in this folder anew.")] = False,
+) -> None:
+    """Make two invented companies' systems, plan a full synchronisation of them, and print it. Nothing else is touched."""
+    from synckit.demo import make_demo
+
+    if kind not in ("sqlite", "exports"):
+        raise SynckitError(f'There is no kind of demo "{kind}". Write sqlite or exports.')
+    path = make_demo(Path(folder), kind=kind, force=force)  # type: ignore[arg-type]
+    with opened(str(path)) as ws:
+        plan = ws.plan_full()
+        show(plan_view(plan))
+    target = Path(folder) / "full.plan"
+    plan.save(str(target))
+    show(f"\nThe demo lies in {safe(path.parent)}: two databases, a ledger, and workspace.yaml, which explains itself. The plan is saved there, too.\n"
+         f"What next:\n  cd {safe(folder)}\n  synckit show full.plan --disposition create     the records it would create, and why\n"
+         "  synckit duplicates full.plan                    those that look like existing records\n"
+         "  synckit apply full.plan                         carry it out (it asks first)\n"
+         "  synckit lab                                     the same in a notebook, with pictures")  # fmt: skip
+
+
+@app.command("init")
+def init(
+    folder: Annotated[str, typer.Argument(help="The folder with two databases or two folders of exports.")] = ".",
+    local: Annotated[str | None, typer.Option("--local", help="The local side: a database URL, a file or a folder.")] = None,
+    integration: Annotated[str | None, typer.Option("--integration", help="The integration side, likewise.")] = None,
+) -> None:
+    """Look at two systems and write a commented workspace that proposes sides, tables, fields and keys."""
+    from synckit.init import propose_workspace, write_workspace
+
+    proposal = propose_workspace(Path(folder), local, integration)
+    path = write_workspace(proposal)
+    for note in proposal.notes:
+        show(f"- {safe(note)}")
+    show(
+        f"\nWritten: {safe(path)}. Read it, change what is wrong, then:\n  synckit check -w {safe(path)}\n  synckit plan full -w {safe(path)}"
+    )
+
+
+@app.command("lab")
+def lab(
+    workspace: WorkspaceOption = None,
+    port: Annotated[int | None, typer.Option("--port", help="The port to serve on.")] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
+) -> None:
+    """Open JupyterLab on the notebooks, in a folder of their own beside the workspace."""
+    from synckit.lab import start_lab
+
+    raise typer.Exit(start_lab(workspace, port, browser))
+
+
+register(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point: runs a command and exits with its code; problems are one sentence on stderr."""
+    command = typer.main.get_command(app)
+    debug = "--debug" in (arguments or sys.argv)
+    words = [a for a in (arguments if arguments is not None else sys.argv[1:]) if a != "--debug"]
+    code = OK
+    try:
+        result = command.main(args=words, prog_name="synckit", standalone_mode=False)
+        code = result if isinstance(result, int) else OK
+    except SynckitError as problem:
+        console(error=True).print(Text(str(problem)))
+        code = ERROR
+    except (KeyboardInterrupt, typer.Abort):
+        console(error=True).print(Text("Stopped."))
+        code = CANCELLED
+    except TyperException as problem:
+        console(error=True).print(Text(f"{problem.format_message()} Try: synckit --help"))
+        code = ERROR
+    except BrokenPipeError:
+        sys.stderr.close()
+    except Exception as problem:
+        if debug:
+            raise
+        console(error=True).print(Text(f"Something went wrong that synckit did not expect ({type(problem).__name__}: {safe(problem)}). "
+                                       "Please report it; with --debug the same command shows where."))  # fmt: skip
+        code = ERROR
+    raise SystemExit(code)
