@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from synckit.applying.values import typed
@@ -130,21 +131,30 @@ class Chunk:
             return self._option_update(line, values, before, key, source_key)
         return Sending(line, Write("update", key, values, token, expect), before, source_key, key)
 
+    @cached_property
+    def _columns(self) -> list[tuple[str, Column, bool]]:
+        """What new rows get: name, column, and whether a value is stored as the text that it is."""
+        written = self.applier.plan.base.mappings[self.mapping].columns[self.in_pass]
+        columns = [(w.column, self.table.column(w.column)) for w in written]
+        return [(name, column, column.kind in ("text", "code", "guid")) for name, column in columns]
+
     def _insert(self, line: Line, source_key: str) -> Sending | None:
         created = line.created
         assert created is not None
         refs = {c: (m, k) for c, m, k in (ref.split("=", 2) for ref in (created["refs"] or "").splitlines())}
         values: dict[str, Any] = {}
-        for written in self.applier.plan.base.mappings[self.mapping].columns[self.in_pass]:
-            column = self.table.column(written.column)
-            text = created[VALUE + written.column]
-            if written.column in refs:
-                mapping, parent = refs[written.column]
+        schema = self.system.schema
+        for name, column, plain in self._columns:
+            text = created[VALUE + name]
+            if name in refs:
+                mapping, parent = refs[name]
                 text = self._made(mapping, parent, line)
                 if text is None:
                     return None
-            if text is not None or self.system.schema.blank == "empty":
-                values[column.name] = typed(text, column, self.system.schema)
+            if plain and text is not None:
+                values[column.name] = text
+            elif text is not None or schema.blank == "empty":
+                values[column.name] = typed(text, column, schema)
         drawn = self.applier.plan.base.mappings[self.mapping].drawn.get(self.in_pass)
         if drawn:
             values[drawn] = self.applier.series(self.mapping, self.in_pass).draw()
@@ -283,17 +293,19 @@ class Chunk:
                     dead = list(tx.couplings_of(name, source, restored).values())
                     journal_uncoupled(tx, applier.run_id, applier.jobs[name, self.in_pass], self.in_pass, dead)
                     tx.remove_couplings([c["id"] for c in dead])
-                new = [(s, o) for s, o in done if not s.line.row["coupled"] or s.line.row["disposition"] == "restore"]
+                fresh = {id(s) for s, _ in done if not s.line.row["coupled"] or s.line.row["disposition"] == "restore"}
+                new = [(s, o) for s, o in done if id(s) in fresh]
                 refused = tx.add_couplings([self._coupling(s, o) for s, o in new])
                 tx.count_created(name, source, [s.source_key for s, o in new if s.write.op == "insert"])
-                coupled = tx.couplings_of(name, source, [s.source_key for s, _ in done])
+                old = [(s, o) for s, o in done if id(s) not in fresh]
+                coupled = tx.couplings_of(name, source, [s.source_key for s, _ in old]) if old else {}
                 decided = [
                     coupled[s.source_key]["id"]
-                    for s, _ in done
+                    for s, _ in old
                     if s.line.row["code"] in ("chosen", "resolved") and s.source_key in coupled
                 ]
                 tx.forget_failures(decided)
-                tx.stamp([self._stamps(s, o, coupled[s.source_key]) for s, o in done if s.source_key in coupled], self.in_pass,
+                tx.stamp([self._stamps(s, o, coupled[s.source_key]) for s, o in old if s.source_key in coupled], self.in_pass,
                          applier.jobs[name, self.in_pass])  # fmt: skip
                 tx.clear_due(name, source, [s.source_key for s, _ in done])
                 for no in refused:
@@ -325,8 +337,12 @@ class Chunk:
         return {**line, f"{self.side}_key": outcome.key} if sending.key is None and outcome.key is not None else line
 
     def _coupling(self, sending: Sending, outcome: Outcome) -> dict[str, Any]:
+        """The coupling of a new pair: both stamps and the result stand in it from the start."""
+        stamps = self._stamps(sending, outcome, {"id": 0, f"{self.side}_stamp": None})
+        del stamps["id"]
         return {"mapping": self.mapping, f"{self.source}_key": sending.source_key, f"{self.side}_key": outcome.key or sending.key,
-                "coupled_by_run": self.applier.run_id}  # fmt: skip
+                "coupled_by_run": self.applier.run_id, f"{self.in_pass}_result": "success",
+                f"{self.in_pass}_job": self.applier.jobs[self.mapping, self.in_pass], **stamps}  # fmt: skip
 
     def _stamps(self, sending: Sending, outcome: Outcome, coupling: dict[str, Any]) -> dict[str, Any]:
         """The source's stamp is the version seen at planning; the destination's is what our write left, unless the destination had

@@ -26,7 +26,7 @@ from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT, COUNTER_OF, C
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
 
-ROWS_AT_ONCE = 500
+ROWS_AT_ONCE = 2000
 HEARTBEAT = timedelta(seconds=20)
 KeepCreating = Literal["yes", "no"] | dict[str, bool]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from synckit.errors import SynckitError
 from synckit.ledger.tables import COUPLING
@@ -58,11 +60,19 @@ def chunks(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:
 def by_keys(connection: sa.Connection, mapping: str, side: Side, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The couplings of `mapping` that hold one of `keys` on `side`: key -> whole coupling row."""
     column = COUPLING.c[f"{side}_key"]
-    found: dict[str, dict[str, Any]] = {}
-    for some in chunks(keys):
-        for row in connection.execute(sa.select(COUPLING).where(COUPLING.c.mapping == mapping, column.in_(some))):
-            found[row._mapping[column.name]] = dict(row._mapping)
-    return found
+    names = [c.name for c in COUPLING.columns]
+    place = names.index(column.name)
+    found = connection.execute(sa.select(COUPLING).where(COUPLING.c.mapping == mapping, among(connection, column, keys)))
+    return {row[place]: dict(zip(names, row, strict=True)) for row in found}
+
+
+def among(connection: sa.Connection, column: sa.Column, keys: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Whether a text column holds one of `keys`, any number of them. They travel as one value: thousands of parameters would cost more
+    than the rows."""
+    if connection.dialect.name == "sqlite":
+        listed = sa.func.json_each(json.dumps(list(keys))).table_valued("value")
+        return column.in_(sa.select(listed.c.value))
+    return column == sa.any_(sa.cast(sa.bindparam(None, list(keys), type_=postgresql.ARRAY(sa.Text)), postgresql.ARRAY(sa.Text)))
 
 
 def add(connection: sa.Connection, rows: Sequence[dict[str, Any]], at: str) -> list[Refused]:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from synckit.errors import SynckitError
 from synckit.ledger import couplings
-from synckit.ledger.couplings import Coupled, Refused, Side, chunks
+from synckit.ledger.couplings import Coupled, Refused, Side, among
 from synckit.ledger.database import moment
 from synckit.ledger.tables import (
     CLAIM,
@@ -184,13 +184,12 @@ class Transaction:
     def claim(self, mapping: str, side: Side, keys: Sequence[str], run_id: int) -> list[str]:
         """Claim source rows for which this run creates a partner; returns the keys that another run holds."""
         mine, others = set(), []
-        for some in chunks(keys):
-            query = sa.select(CLAIM.c.source_key, CLAIM.c.run_id).where(CLAIM.c.mapping == mapping, CLAIM.c.side == side)
-            for row in self.connection.execute(query.where(CLAIM.c.source_key.in_(some))):
-                if row.run_id == run_id:
-                    mine.add(row.source_key)
-                else:
-                    others.append(row.source_key)
+        query = sa.select(CLAIM.c.source_key, CLAIM.c.run_id).where(CLAIM.c.mapping == mapping, CLAIM.c.side == side)
+        for row in self.connection.execute(query.where(among(self.connection, CLAIM.c.source_key, keys))):
+            if row.run_id == run_id:
+                mine.add(row.source_key)
+            else:
+                others.append(row.source_key)
         taken = mine.union(others)
         new = [key for key in dict.fromkeys(keys) if key not in taken]
         self._many(sa.insert(CLAIM), [{"mapping": mapping, "side": side, "source_key": key, "run_id": run_id} for key in new])
@@ -204,11 +203,9 @@ class Transaction:
 
     def count_created(self, mapping: str, side: Side, keys: Sequence[str]) -> None:
         """Count one more created partner for each source row."""
-        known: set[str] = set()
         mine = sa.and_(CREATED.c.mapping == mapping, CREATED.c.side == side)
-        for some in chunks(keys):
-            query = sa.select(CREATED.c.source_key).where(mine, CREATED.c.source_key.in_(some))
-            known.update(self.connection.execute(query).scalars())
+        query = sa.select(CREATED.c.source_key).where(mine, among(self.connection, CREATED.c.source_key, keys))
+        known = set(self.connection.execute(query).scalars())
         again = sa.update(CREATED).where(mine, CREATED.c.source_key == sa.bindparam("b_key")).values(times=CREATED.c.times + 1)
         self._many(again, [{"b_key": key} for key in keys if key in known])
         first = [{"mapping": mapping, "side": side, "source_key": key, "times": 1} for key in keys if key not in known]
