@@ -21,12 +21,12 @@ from synckit.reports.plan_text import frame_view, lines_of, plain
 from synckit.reports.wording import is_pending, safe
 from synckit.workspace import Workspace, open_workspace
 
-WorkspaceOption = Annotated[Path | None, typer.Option("--workspace", help="Workspace file; left out: the one in this folder.")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="PLAN", help="Write the plan to this file (and only plan).")]
+WorkspaceOption = Annotated[Path | None, typer.Option("--workspace", "-w", help="Workspace file; left out: the one in this folder.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="PLAN", help="Write the plan to this file (and only plan).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Apply without asking.")]
-Mappings = Annotated[list[str] | None, typer.Option("--mapping", help="Only this mapping; may be repeated.")]
-OneMapping = Annotated[str | None, typer.Option("--mapping", help="Only this mapping.")]
+Mappings = Annotated[list[str] | None, typer.Option("--mapping", "-m", help="Only this mapping; may be repeated.")]
+OneMapping = Annotated[str | None, typer.Option("--mapping", "-m", help="Only this mapping.")]
 Direction = Annotated[str | None, typer.Option("--direction", help="to or from: one direction only.")]
 FromStart = Annotated[
     bool, typer.Option("--from-start", help="Ignore the watermarks: look at all rows, transfer the changed ones.")

@@ -290,6 +290,7 @@ def restoring(planning: Planning, chosen: Chosen, operator: str) -> Plan:
     order = [n for n in dependency_order(planning.workspace.mappings) if keys.get(n, {}).get("local") or keys.get(n, {}).get("integration")]  # fmt: skip
     for part in plan_mappings(planning, order):
         part.rows = _against(planning, part)
+        part.quiet = part.quiet.slice(0, 0)  # the new rows, as the second pass sees them: nobody asked for that pass (S-084)
         parts.append(part)
     return _whole(planning, parts, "restore", operator)
 

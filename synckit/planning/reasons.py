@@ -168,7 +168,8 @@ def _failing_again(planner: MappingPlanner, in_pass: Pass, rows: pa.Table) -> pa
         if again or first:
             if in_pass == "to":
                 planner.failing_again.add(records[n])
-            dispositions[n], codes[n] = "skipped", "fails_again"
+            # only what failed itself is booked as failed: the other side has not changed for that
+            dispositions[n], codes[n] = "skipped", "fails_again" if again else "skipped"
             reasons[n] = reasons[n] if again else "Skipped: the first pass of this run failed as before."
             changed = True
     if not changed:
