@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from incremental import modified
 from world import MakeWorld, World, guid, mapping, on_both, scenario
 
 LOCAL = {
@@ -122,6 +123,19 @@ def test_a_full_sync_creates_within_the_same_filters_and_the_mapping_keeps_its_f
     assert w.partner("SALESPEOPLE", integration="Max") is None
     w.reopen()
     assert w.ws.description.mapping("SALESPEOPLE").only_coupled and not w.ws.ledger.settings()
+
+
+@scenario("S-048")
+def test_only_coupled_protects_uncoupled_rows(make_world: MakeWorld) -> None:
+    w = customers(make_world, "name < name", direction="from_integration")
+    w.local.add("customer", "C", no="C0001", name="Old Name")
+    w.integration.add("account", "G", name="Old Name")
+    w.couple("CUSTOMER", "C", "G")
+    w.integration.add("account", "B", name="Beta")
+    w.integration.edit("account", "G", name="New Name")
+    ran = modified(w)
+    assert [row["name"] for row in w.local.rows("customer")] == ["New Name"]
+    assert ran["CUSTOMER", "from"] == {"modified": 1}
 
 
 @scenario("S-050")

@@ -1,7 +1,7 @@
 """Applies plans in processes of their own that kill themselves (SIGKILL) at a given moment; started by test_kill.py.
 
-Standard input: a JSON list of {"workspace": path, "moment": n or 0 for "never", "rows": rows per chunk}. Standard output: for each, one
-JSON line with how the process ended and the names of the moments that it passed. Moments lie before and after every step of a chunk,
+Standard input: lines of JSON, {"workspace": path, "plan": path, "moment": n or 0 for "never", "rows": rows per chunk}. Standard output:
+for each, one line of JSON with how the process ended and the names of the moments that it passed. Moments lie before and after every step of a chunk,
 inside the transaction of the system written to, and on both sides of every commit of the ledger. Each process is forked from this
 one, which has only imported synckit, so that twenty of them cost little more than one.
 """
@@ -21,6 +21,7 @@ from synckit.applying import run
 from synckit.applying.chunk import Chunk
 from synckit.applying.refusals import to_accept
 from synckit.ledger.ledger import Ledger
+from synckit.planning.planfile import load_plan
 from synckit.systems.sql_write import SqlWriter
 from synckit.workspace import open_workspace
 
@@ -73,11 +74,11 @@ class Moments:
         Ledger.transaction = watched  # type: ignore[method-assign, assignment]
 
 
-def carry_out(workspace: str, fatal: int, rows: int, tell: int) -> None:
-    """Plan and apply; this process may not live to see the end."""
+def carry_out(workspace: str, saved: str, fatal: int, rows: int, tell: int) -> None:
+    """Apply a plan; this process may not live to see the end."""
     run.ROWS_AT_ONCE = rows
     with open_workspace(workspace) as ws:
-        plan = ws.plan_full()
+        plan = load_plan(saved)
         accepted = to_accept(plan)
         moments = Moments(fatal, tell)
         moments.around(Chunk, "_intend", "the intent")
@@ -89,14 +90,15 @@ def carry_out(workspace: str, fatal: int, rows: int, tell: int) -> None:
 
 
 def main() -> None:
-    for order in json.load(sys.stdin):
+    for line in sys.stdin:
+        order = json.loads(line)
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(reading)
             code = 1
             try:
-                carry_out(order["workspace"], order["moment"], order["rows"], writing)
+                carry_out(order["workspace"], order["plan"], order["moment"], order["rows"], writing)
                 code = 0
             finally:
                 os._exit(code)
