@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Up to so many uncoupled rows of both sides together, they are held against one another by all that says who they are; above, by
 #: equal e-mail, phone and name alone, so that a dry run takes about as long as reading.
-DEEP_ROWS = 10_000
+DEEP_ROWS = 2_000
 #: Words of fields that say where a record belongs, or repeat another, but hardly who it is: in real lists most records share them.
 #: Where a table holds persons of companies (a given name and a surname), colleagues share place, switchboard and web address as well.
 COLLEAGUES = ("address", "city", "post code", "postal", "home page", "website", "phone no. telephone1")

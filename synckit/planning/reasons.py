@@ -108,7 +108,12 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
         warnings.append(
             f"CASE WHEN q.disposition IN ('update', 'couple') AND q.carry AND ({' OR '.join(cleared)}) THEN 'lookup_cleared' END"
         )
-    local_print = sql.prints(bound, "v", "local")
+    # fingerprints are taken where applying will keep them, or where a conflict asks who changed what
+    keep = {"to": ("'create', 'restore', 'update', 'couple'", "'unchanged'"), "from": ("''", "'create', 'restore', 'update', 'couple', 'unchanged'")}
+    local_kept, integration_kept = keep[in_pass]
+    asked = "'conflict', 'loses to policy', "
+    local_print = f"CASE WHEN q.disposition IN ({asked}{local_kept}) THEN {sql.prints(bound, 'v', 'local')} END"
+    integration_print = f"CASE WHEN q.disposition IN ({asked}{integration_kept}) THEN {sql.prints(bound, 'i', 'integration')} END"
     query = f"""
       WITH coded AS (SELECT d.rec, {code} AS code FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec {first})
       SELECT {sql.literal(bound.name)} AS mapping, '{in_pass}' AS pass, d.rec AS record, 1::TINYINT AS step, d.lk AS local_key,
@@ -117,7 +122,7 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
           ELSE CASE k.code {sentence} END END AS reason,
         list_filter([{", ".join(warnings)}], lambda x: x IS NOT NULL) AS warnings,
         l.tok AS local_token, i.tok AS integration_token, d.coupled AND NOT d.found AS coupled, NULL::VARCHAR AS "table",
-        {local_print} AS local_print, {sql.prints(bound, "i", "integration")} AS integration_print
+        {local_print} AS local_print, {integration_print} AS integration_print
       FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec JOIN coded k ON k.rec = d.rec LEFT JOIN w_{in_pass} w ON w.rec = d.rec
       LEFT JOIN d_local l ON l.key = d.lk LEFT JOIN d_integration i ON i.key = d.ik
       {"LEFT JOIN w_to v ON v.rec = d.rec" if "to" in bound.passes else ""} WHERE q.disposition <> 'not due' ORDER BY d.rec"""

@@ -11,6 +11,7 @@ from synckit.mapping.model import Pass
 from synckit.mapping.schema import Column
 from synckit.planning.bind import DESTINATION, SOURCE, BoundMapping, Side
 from synckit.planning.lookalikes import scored
+from synckit.planning.reconcile import literal
 from synckit.planning.tables import DUPLICATES
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from synckit.planning.mapping_plan import MappingPlanner
 
 KINDS = ("e-mail", "phone", "name")
+#: What writing alike drops. Dropping single characters is several times cheaper than a regular expression over a million names.
+PUNCTUATION = " .,;:-–—_&/()[]{}'\"!?#*+@|\\´`’‘«»„“”·"
+NOT_DIGITS = " +-()[]./:;,#*abcdefghijklmnopqrstuvwxyz"
 SHARED_BY_MANY = 20  # a value that more existing records share (info@, a switchboard) says nothing
 
 
@@ -57,10 +61,9 @@ def _normal(kind: str, alias: str) -> str:
     if kind == "email":
         return f"CASE WHEN contains({column}, '@') THEN lower(trim({column})) END"
     if kind == "phone":
-        digits = f"right(regexp_replace({column}, '[^0-9]', '', 'g'), 9)"
+        digits = f"right(translate(lower({column}), {literal(NOT_DIGITS)}, ''), 9)"
         return f"CASE WHEN length({digits}) >= 7 THEN {digits} END"
-    folded = f"regexp_replace(lower(strip_accents({column})), '[^\\w]|_', '', 'g')"
-    return f"NULLIF({folded}, '')"
+    return f"NULLIF(translate(lower(strip_accents({column})), {literal(PUNCTUATION)}, ''), '')"
 
 
 def resembling(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table:
@@ -110,7 +113,7 @@ def _alike(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table
     )
     grouped = con.sql(
         f"SELECT record, source_key, existing_key, 1 - product(1 - weight) AS score, string_agg('same ' || kind, '; ' ORDER BY kind) AS why, "
-        f"c.id IS NOT NULL OR c.found IS NOT NULL AS taken FROM ({hits}) LEFT JOIN couplings c ON c.{destination}_key = existing_key "
+        f"c.id IS NOT NULL OR c.found IS NOT NULL AS taken FROM ({hits}) LEFT JOIN {planner.all_couplings()} c ON c.{destination}_key = existing_key "
         "GROUP BY ALL ORDER BY record, score DESC, existing_key"
     ).to_arrow_table()
     n = grouped.num_rows
