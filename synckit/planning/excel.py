@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -63,7 +64,7 @@ def write_plan(plan: Plan, path: str) -> None:
     choice = DataValidation(type="list", formula1=f'"{",".join(WORDS)}"', allow_blank=True, showErrorMessage=True)
     choice.error, choice.errorTitle = "exclude leaves this record out; include takes that back; empty changes nothing.", "Decision"
     choice.add(f"A2:A{max(2, len(records) + 1)}")
-    sheet.add_data_validation(choice)
+    sheet.data_validations.append(choice)
     _fill(sheet, records)
     changes, duplicates, errors = plan.changes(), plan.duplicates(), _errors(plan)
     for title, columns, lines in (
@@ -96,12 +97,14 @@ def _summary(book: Any, plan: Plan) -> None:
         sheet.column_dimensions[get_column_letter(i)].width = width
     _row(sheet, ["plan", plan.id], bold=1)
     _row(sheet, [plan.sentence()])
-    _row(sheet, ["made at (UTC)", base.made_at.replace(microsecond=0), "by", base.operator])
+    _row(sheet, ["made at (UTC)", base.made_at, "by", base.operator])
     for name, side in base.sides.items():
-        _row(sheet, [name, side.title, side.environment or None, side.address, side.taken_at.replace(microsecond=0)])
+        _row(sheet, [name, side.title, side.environment or None, side.address, side.taken_at])
     _row(
         sheet,
-        ["Write exclude into the column decision of the sheet Records to leave a record out; then `synckit decisions` reads it."],
+        [
+            "Write exclude into the column decision of the sheet Records to leave a record out; then `synckit decide PLAN --excel FILE --out NEW` reads it."
+        ],
     )
     _row(sheet, [])
     _row(sheet, list(frame.columns), bold=len(frame.columns))
@@ -181,6 +184,9 @@ def _cell(sheet: Any, value: Any) -> Any:
     """A cell of the value's own type. Text is always text: never a formula, an error value or something Excel refuses."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return WriteOnlyCell(sheet, None)
+    if isinstance(value, datetime):  # a workbook knows no time zones: all moments in it are UTC
+        moment = value.astimezone(UTC) if value.tzinfo is not None else value
+        return WriteOnlyCell(sheet, moment.replace(microsecond=0, tzinfo=None))
     if not isinstance(value, str):
         return WriteOnlyCell(sheet, value.item() if hasattr(value, "item") else value)
     text = value.translate(_ILLEGAL)
@@ -200,9 +206,10 @@ def read_decisions(plan: Plan, path: str) -> list[Decision]:
     """The decisions in a workbook that `write_plan` wrote for this very plan, one per mapping and word, in the plan's order.
 
     Raises SynckitError where the file is missing, no workbook, or of another plan; and, all at once and by row number, for rows that
-    the plan does not have and words that are no decision. An empty decision changes nothing; a row may be deleted from the sheet.
+    the plan does not have and words that are no decision. An empty decision changes nothing, nor does
+    exclude where nothing is written (a conflict, a failure); a row may be deleted from the sheet.
     """
-    known = {_row_name(row): row for row in _records(plan)}
+    known = {_row_name(row): row for of in (plan.undecided(), plan) for row in _records(of)}
     problems: list[str] = []
     decided: dict[str, tuple[str, int]] = {}
     with closing(_open(path)) as book:
@@ -230,7 +237,8 @@ def read_decisions(plan: Plan, path: str) -> list[Decision]:
         raise SynckitError(f"The decisions in {path} cannot be used; nothing was changed.", (*problems[:TOLD], *more))
     found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for name, row in known.items():
-        if name in decided:
+        # a row that stops anyway is not written with or without an exclude: someone who filled the column down is not bothered
+        if name in decided and not (decided[name][0] == "exclude" and row["disposition"] in BOOKED_AS_FAILED):
             place = (decided[name][0], row["mapping"])
             found.setdefault(place, []).append((row["pass"], row["local_key"] or "", row["integration_key"] or ""))
     note = f"from the workbook {Path(path).name}"
@@ -262,11 +270,11 @@ def _refuse_another_plan(book: Any, plan: Plan, path: str) -> None:
     # some programs drop the properties when they save: the first line of the summary says the same
     named = book.properties.identifier
     if not named and "Summary" in book.sheetnames:
-        first = next(book["Summary"].iter_rows(min_row=1, max_row=1, max_col=2, values_only=True), ())
-        named = first[1] if len(first) == 2 and first[0] == "plan" else None
+        values = list(next(book["Summary"].iter_rows(min_row=1, max_row=1, max_col=2, values_only=True), ()))
+        named = values[1] if len(values) == 2 and values[0] == "plan" else None
     if not named or RECORDS not in book.sheetnames:
         raise SynckitError(
-            f"{path} is not a workbook of a plan. Write one with `synckit excel PLAN FILE` and put the decisions there."
+            f"{path} is not a workbook of a plan. Write one with `synckit show PLAN --excel FILE` and put the decisions there."
         )
     if named != plan.id:
         raise SynckitError(

@@ -45,8 +45,12 @@ class Shown:
         return "\n".join(filter(None, [self.caption, plain(frame_view(self.frame, self.rows), 120)]))
 
 
-def show(frame: pd.DataFrame, caption: str = "", *, rows: int = 20, columns: Sequence[str] | None = None) -> Shown:
-    """`frame` for a notebook's reader: at most `rows` lines (the rest is counted), `columns` in that order where named."""
+def show(
+    frame: pd.DataFrame, caption: str = "", *, rows: int = 20, columns: Sequence[str] | None = None, by: str | None = None
+) -> Shown:
+    """`frame` for a notebook's reader: at most `rows` lines (the rest is counted), `columns` in that order where named, and the
+    highest values of the column `by` first."""
+    frame = frame if by is None else frame.sort_values(by, ascending=False, kind="stable")
     return Shown(frame if columns is None else frame[list(columns)], caption, rows)
 
 

@@ -250,7 +250,8 @@ def plan_dict(plan: Plan, rows: bool = True) -> dict[str, Any]:
         "look_alike": plan.look_alike(),
         "warnings": warning_counts(plan),
         "decisions": [
-            {"kind": d.kind, "mapping": d.mapping, "records": [list(r) for r in d.records], "note": d.note, "by": d.by, "at": d.at}
+            {"kind": d.kind, "mapping": d.mapping, "records": [list(r) for r in d.records], "note": d.note, "by": d.by,
+             "at": d.at, "value": d.value}
             for d in plan.decisions
         ],
     }  # fmt: skip
