@@ -215,7 +215,7 @@ def _uncoupled(
 ) -> MappingPlan:
     bound = planning.bound[name]
     in_pass: Pass = "to" if "to" in bound.mapping.passes() else "from"
-    company = planning.workspace.integration.company_id or ""
+    company = planning.workspace.integration.company_id or planning.workspace.local.company_id or ""
     mark = company_column(bound) if in_pass == "to" and company else None
     columns = [mark] if mark is not None else []
     here = _seen(planning, bound, "local", {c["local_key"] for c in lines})
