@@ -1,0 +1,33 @@
+"""What the shipped notebooks begin with: the workspace they look at, and frames shown as readable tables."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from synckit.demo import MARKER, WORKSPACE, make_demo
+from synckit.reports.frame_html import show
+from synckit.workspace import Workspace, open_workspace
+
+
+def workspace_or_demo(place: str | Path = "synckit-demo") -> Workspace:
+    """Open the workspace file `place`; or, where that is no file, the workspace that `synckit lab` was started with (environment
+    variable SYNCKIT_WORKSPACE); or else the demo in the folder `place`, made on the first run.
+
+    Raises SynckitError where a workspace file is not there, or the folder holds something else.
+    """
+    path = Path(place).expanduser()
+    if path.is_file() or path.suffix.lower() in (".yaml", ".yml"):
+        return open_workspace(path)
+    named = os.environ.get("SYNCKIT_WORKSPACE")
+    if named:
+        return open_workspace(named)
+    return open_workspace(path / WORKSPACE if (path / WORKSPACE).is_file() else make_demo(path))
+
+
+def is_demo(ws: Workspace) -> bool:
+    """True where the workspace was made by `synckit demo`: nothing real can be written through it."""
+    return (Path(ws.path).parent / MARKER).is_file()
+
+
+__all__ = ["is_demo", "show", "workspace_or_demo"]

@@ -1,0 +1,59 @@
+"""Every shipped notebook runs from top to bottom in an empty folder, and is kept without outputs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+def ids(path: Path) -> str:
+    return path.stem
+
+
+def test_there_are_notebooks() -> None:
+    assert (FOLDER / "01-full-sync-preview.ipynb") in NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=ids)
+def test_a_notebook_is_kept_stripped(path: Path) -> None:
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    nbformat.validate(nbformat.reads(json.dumps(notebook), as_version=4))
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs") and cell.get("execution_count") is None, "clear all outputs before you commit a notebook"
+    assert set(notebook["metadata"]) <= {"kernelspec", "language_info"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=ids)
+def test_a_notebook_runs_in_an_empty_folder(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SYNCKIT_WORKSPACE", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
+    shown = [o["data"] for o in outputs if "data" in o]
+    assert not [o for o in outputs if o["output_type"] in ("error", "stream")], "a notebook prints no warnings"
+    assert sum("text/html" in data for data in shown) >= 5
+    assert any("image/png" in data for data in shown), "and one figure"
+    assert all("<script" not in data.get("text/html", "") for data in shown)
+
+
+def test_the_first_notebook_applies_and_shows_planned_beside_actual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its code cells in this process: no kernel, so what they leave behind can be looked at."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SYNCKIT_WORKSPACE", raising=False)
+    names: dict = {}
+    for cell in nbformat.read(FOLDER / "01-full-sync-preview.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, "cell", "exec"), names)
+    run, careful = names["run"], names["careful"]
+    assert run.status == "finished" and run.written == run.planned == careful.writes
+    assert not len(run.differences) and "planned" not in run._repr_html_().split("<table>")[1]
+    assert names["ws"].plan_full().total("create") == 0, "what was left out is held"
