@@ -21,7 +21,9 @@ from synckit.reports.plan_text import frame_view, lines_of, plain
 from synckit.reports.wording import is_pending, safe
 from synckit.workspace import Workspace, open_workspace
 
-WorkspaceOption = Annotated[Path | None, typer.Option("--workspace", "-w", help="Workspace file; left out: the one in this folder.")]
+WorkspaceOption = Annotated[
+    Path | None, typer.Option("--workspace", "-w", help="Workspace file; left out: the one in this folder.")
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="PLAN", help="Write the plan to this file (and only plan).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Apply without asking.")]
