@@ -155,3 +155,14 @@ def test_effective_direction_where_no_field_can_move(make_world: MakeWorld) -> N
     for direction in ("bidirectional", "to_integration", "from_integration"):
         assert not is_active(described, direction)  # type: ignore[arg-type]
         assert not is_active(described, direction, described.fields[0])  # type: ignore[arg-type]
+
+
+@scenario("S-018")
+def test_a_run_against_the_direction_is_a_job_that_says_so(make_world: MakeWorld) -> None:
+    w = customers(make_world, direction="to_integration")
+    w.integration.add("account", "A1", name="Acme")
+    run = w.ws.apply(w.ws.plan_modified("CUSTOMER", direction="from"))
+    (job,) = run.jobs.to_dict("records")
+    assert job["direction"] == "from_integration"
+    assert "CUSTOMER is not set up for from integration" in job["message"]
+    assert (job["skipped"], job["failed"]) == (0, 0)
