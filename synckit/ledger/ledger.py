@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from synckit.ledger import lease
 from synckit.ledger.arrow import MOMENT, fetch, fetch_many
+from synckit.ledger.couplings import chunks
 from synckit.ledger.database import Database, row_of
 from synckit.ledger.tables import (
     CLAIM,
@@ -34,6 +35,8 @@ from synckit.ledger.tables import (
 from synckit.ledger.transaction import Transaction, split_error
 from synckit.planning.tables import COUNTERS
 
+#: From so many keys on, all couplings are read rather than those of the keys.
+MANY_KEYS = 50_000
 _TYPES = {"i": pa.int64(), "s": pa.string(), "b": pa.bool_(), "t": MOMENT, "f": pa.float64()}
 
 
@@ -65,6 +68,17 @@ JOURNAL_LINES = _schema(
 )
 DECISIONS = _schema("id:i! at:t operator:s! mapping:s! kind:s! local_key:s integration_key:s value:s!")
 COUNTS = _schema("mapping:s! coupled:i! failed:i! skipped:i! held:i!")
+
+
+def _walked(connection: sa.Connection, mapping: str) -> sa.ColumnElement[bool]:
+    """The condition that limits a walk over the couplings to one mapping; on SQLite not by its index where that holds most of them."""
+    column: sa.ColumnElement[str] = COUPLING.c.mapping
+    if connection.dialect.name == "sqlite":
+        counted = sa.select(sa.func.count()).select_from(COUPLING)
+        mine = connection.scalar(counted.where(column == mapping)) or 0
+        if mine * 4 > (connection.scalar(counted) or 0):
+            column = sa.literal_column("+coupling.mapping", sa.Text)
+    return column == mapping
 
 
 def _ascending(column: pa.ChunkedArray) -> bool:
@@ -143,14 +157,38 @@ class Ledger:
         with self._database.reading() as connection:
             if connection is None:
                 return schema.empty_table()
-            column: sa.ColumnElement[str] = COUPLING.c.mapping
-            counted = sa.select(sa.func.count()).select_from(COUPLING)
-            mine = connection.scalar(counted.where(column == mapping)) or 0
-            if connection.dialect.name == "sqlite" and mine * 4 > (connection.scalar(counted) or 0):
-                column = sa.literal_column("+coupling.mapping", sa.Text)  # not by its index: walking most of the table is faster
-            query = sa.select(*(COUPLING.c[name] for name in schema.names)).where(column == mapping)
+            query = sa.select(*(COUPLING.c[name] for name in schema.names)).where(_walked(connection, mapping))
             found = fetch_many(self._database, connection, query, schema)
             return found if _ascending(found.column("id")) else found.sort_by("id")  # half the time of ORDER BY
+
+    def couplings_of(self, mapping: str, local: Sequence[str], integration: Sequence[str], *, waiting: bool = False) -> pa.Table:
+        """At least the couplings (COUPLINGS) that hold one of these keys and, with `waiting`, those that failed last and are not
+        skipped, or have no stamp on some side. Found by the indexes; where much is asked for, all are read."""
+        if len(local) + len(integration) > MANY_KEYS:
+            return self.couplings(mapping)
+        mine = sa.select(*(COUPLING.c[name] for name in COUPLINGS.names))
+        named = COUPLING.c.mapping == mapping
+        conditions: list[sa.ColumnElement[bool]] = [sa.and_(named, COUPLING.c.local_key.in_(some)) for some in chunks(local)]
+        conditions += [sa.and_(named, COUPLING.c.integration_key.in_(some)) for some in chunks(integration)]
+        with self._database.reading() as connection:
+            if connection is None:
+                return COUPLINGS.empty_table()
+            if waiting:
+                failed = sa.or_(COUPLING.c.to_result == "failure", COUPLING.c.from_result == "failure")
+                unstamped = (sa.func.coalesce(COUPLING.c[f"{side}_stamp"], "") == "" for side in ("local", "integration"))
+                conditions.append(sa.and_(_walked(connection, mapping), ~COUPLING.c.skipped, sa.or_(failed, *unstamped)))
+            whole = pa.concat_tables([COUPLINGS.empty_table(), *(fetch(connection, mine.where(c), COUPLINGS) for c in conditions)])
+        last = whole.append_column("row", pa.array(range(whole.num_rows), pa.int64())).group_by("id").aggregate([("row", "max")])
+        return whole.take(last.column("row_max")).sort_by("id")
+
+    def coupled_keys(self, mapping: str) -> pa.Table:
+        """The keys alone of all couplings of a mapping: id, local_key, integration_key."""
+        schema = pa.schema([COUPLINGS.field(name) for name in ("id", "local_key", "integration_key")])
+        with self._database.reading() as connection:
+            if connection is None:
+                return schema.empty_table()
+            query = sa.select(*(COUPLING.c[name] for name in schema.names)).where(_walked(connection, mapping))
+            return fetch_many(self._database, connection, query, schema)
 
     def coupling(self, mapping: str, *, local: str | None = None, integration: str | None = None) -> dict[str, Any] | None:
         """The whole coupling of one record, or None."""

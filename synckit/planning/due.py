@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synckit.planning.bind import SIDES, Side
+from synckit.mapping.model import Pass
+from synckit.planning import reconcile as sql
+from synckit.planning.bind import SIDES, SOURCE, Side
 from synckit.systems.protocol import Condition
 
 if TYPE_CHECKING:
     from synckit.planning.mapping_plan import MappingPlanner
 
+NOTHING_GONE = "CREATE OR REPLACE TABLE gone (id BIGINT, local_key VARCHAR, integration_key VARCHAR, le BOOLEAN, ie BOOLEAN)"
 OVERLAP: dict[Side, float] = {"local": 0.0, "integration": 0.999}  # seconds before the watermark that are read again (3.5)
 
 
@@ -25,17 +28,26 @@ def read_due(planner: MappingPlanner) -> None:
     for side in SIDES:
         con.execute(f"CREATE OR REPLACE TABLE due_{side} (key VARCHAR)")
     if chosen is not None:
-        planner.load("n", False, {side: sorted(chosen.get(side, frozenset())) for side in SIDES})
+        keys = {side: sorted(chosen.get(side, frozenset())) for side in SIDES}
+        planner.load("n", False, keys)
         for side in SIDES:
             con.execute(f"INSERT INTO due_{side} SELECT key FROM n_{side}")
         survivors: dict[Side, set[str]] = {side: set() for side in SIDES}
-        con.execute("CREATE OR REPLACE TABLE gone AS SELECT id FROM couplings WHERE FALSE")
+        con.execute(NOTHING_GONE)
+        planner.take_couplings(planner.planning.ledger.couplings_of(planner.bound.name, keys["local"], keys["integration"]))
     else:
         where = {side: since_watermark(planner, side) for side in SIDES}
         planner.load("n", False, None, where)
+        survivors = _survivors(planner)
+        due = planner.planning.ledger.due(planner.bound.name)
+        keys = {
+            side: [*planner.column(f"SELECT key FROM n_{side} UNION SELECT {side}_key FROM gone ORDER BY 1"), *_keys_of(due, side)]
+            for side in SIDES
+        }
+        ledger = planner.planning.ledger
+        planner.take_couplings(ledger.couplings_of(planner.bound.name, keys["local"], keys["integration"], waiting=True))
         for side in SIDES:
             con.execute(f"INSERT INTO due_{side} SELECT n.key FROM n_{side} n {_not_at_the_mark(planner, side)}")
-        survivors = _survivors(planner)
     for side in SIDES:
         waiting = survivors[side] if chosen is not None else survivors[side] | _waiting(planner, side)
         known = set(planner.column(f"SELECT key FROM n_{side}"))
@@ -50,6 +62,20 @@ def read_due(planner: MappingPlanner) -> None:
     for side in SIDES:
         partners = planner.column(f"SELECT {side}_key FROM couplings WHERE {side}_key NOT IN (SELECT key FROM n_{side}) ORDER BY 1")
         planner.load_more(side, partners)
+
+
+def not_due(planner: MappingPlanner, in_pass: Pass, counts: dict[Side, int]) -> int:
+    """Source rows that an incremental run does not look at: one counted disposition (design, promise 3)."""
+    if planner.planning.request.whole:
+        return 0
+    side = SOURCE[in_pass]
+    letter = sql.LETTER[side]
+    looked = planner.column(
+        f"SELECT count(*) FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec WHERE d.{letter}e AND q.disposition <> 'not due' "
+        f"UNION ALL SELECT count(*) FROM pairs WHERE {sql.quiet(planner.bound, planner.planning.request)} AND {letter}due "
+        f"UNION ALL SELECT count(*) FROM lone WHERE side = '{side}' AND quiet <> 'not due'"
+    )
+    return counts[side] - sum(looked)
 
 
 def since_watermark(planner: MappingPlanner, side: Side) -> list[Condition]:
@@ -88,8 +114,7 @@ def _not_at_the_mark(planner: MappingPlanner, side: Side) -> str:
 
 def _waiting(planner: MappingPlanner, side: Side) -> set[str]:
     """Rows that are looked at whatever the watermark says: due, failed before and not skipped, coupled and never synchronised."""
-    table = planner.planning.ledger.due(planner.bound.name)
-    due = set(table.filter(pc.equal(table.column("side"), side)).column("key").to_pylist())
+    due = set(_keys_of(planner.planning.ledger.due(planner.bound.name), side))
     result = "to_failed" if side == "local" else "from_failed"
     failed = planner.column(f"SELECT {side}_key FROM couplings WHERE NOT skipped AND ({result} OR {side}_ver IS NULL)")
     return due | set(failed) if planner.bound.side(side).version is not None else due
@@ -99,15 +124,29 @@ def _survivors(planner: MappingPlanner) -> dict[Side, set[str]]:
     """Found by keys alone: couplings one of whose rows is gone make the other row due; table `gone` holds their ids."""
     con = planner.con
     if not planner.planning.request.deletions:
-        con.execute("CREATE OR REPLACE TABLE gone AS SELECT id FROM couplings WHERE FALSE")
+        con.execute(NOTHING_GONE)
         return {side: set() for side in SIDES}
-    for side in SIDES:
-        planner.load_keys(side)
+    _load_keys(planner)
+    con.register("keys_coupled", planner.planning.ledger.coupled_keys(planner.bound.name))
     con.execute(
-        "CREATE OR REPLACE TABLE gone AS SELECT c.id, c.local_key, c.integration_key, l.key IS NOT NULL AS le, i.key IS NOT NULL AS ie FROM couplings c "
+        "CREATE OR REPLACE TABLE gone AS SELECT c.id, c.local_key, c.integration_key, l.key IS NOT NULL AS le, i.key IS NOT NULL AS ie FROM keys_coupled c "
         "LEFT JOIN k_local l ON l.key = c.local_key LEFT JOIN k_integration i ON i.key = c.integration_key WHERE l.key IS NULL OR i.key IS NULL"
     )
+    con.unregister("keys_coupled")
     return {
         "local": set(planner.column("SELECT local_key FROM gone WHERE le")),
         "integration": set(planner.column("SELECT integration_key FROM gone WHERE ie")),
     }
+
+
+def _load_keys(planner: MappingPlanner) -> None:
+    """Fill k_local and k_integration with the keys of all rows, filter or not; both sides are read at once."""
+    jobs = [(side, planner.executor.submit(planner.readers[side].keys)) for side in SIDES]
+    for side, job in jobs:
+        planner.con.register("keys_read", pa.table({"key": job.result()}))
+        planner.con.execute(f"CREATE OR REPLACE TABLE k_{side} AS SELECT key FROM keys_read")
+        planner.con.unregister("keys_read")
+
+
+def _keys_of(due: pa.Table, side: Side) -> list[str]:
+    return list(due.filter(pc.equal(due.column("side"), side)).column("key").to_pylist())

@@ -18,7 +18,7 @@ from synckit.mapping.model import Pass
 from synckit.planning import reconcile as sql
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side
 from synckit.planning.creates import VALUE, Creates, planned_creates
-from synckit.planning.due import read_due
+from synckit.planning.due import not_due, read_due
 from synckit.planning.duplicates import Duplicates
 from synckit.planning.lookalikes import search
 from synckit.planning.reasons import describe
@@ -125,7 +125,7 @@ class MappingPlanner:
     def read(self) -> None:
         p, bound = self.planning, self.bound
         for table in ("couplings", "pairs", "det", "x_to", "x_from", "w_to", "w_from", "decided_to", "decided_from", "d_local",
-                      "d_integration", "n_local", "n_integration", "lone", "all_local", "all_integration"):  # fmt: skip
+                      "d_integration", "n_local", "n_integration", "k_local", "k_integration", "lone", "all_local", "all_integration", "all_couplings"):  # fmt: skip
             self.con.execute(f"DROP TABLE IF EXISTS {table}")
         for in_pass in bound.passes:
             for f in bound.fields[in_pass]:
@@ -137,15 +137,15 @@ class MappingPlanner:
                 p.tables(side_name, table)
             for name in rule.couplings:
                 p.coupled(name)
-        self._couplings()
         if p.request.whole:
+            self.take_couplings(p.ledger.couplings(bound.name))
             self.load("n", whole=False, keys=None)
             self._versions_known()
         else:
             read_due(self)
 
-    def _couplings(self) -> None:
-        stored = self.planning.ledger.couplings(self.bound.name)
+    def take_couplings(self, stored: pa.Table) -> None:
+        """Fill `couplings` with those that the run looks at."""
         self.con.register("stored", stored)
         versions = ", ".join(f"{_stamp(self.bound, side)} AS {side}_ver" for side in SIDES)
         self.con.execute(
@@ -186,19 +186,6 @@ class MappingPlanner:
         """Add the narrow rows of `keys`."""
         if keys:
             self.readers[side].load(self.con, f"n_{side}", self._select(side, False), False, keys, more=True)
-
-    def load_keys(self, side: Side) -> None:
-        """Fill k_<side> with the keys of all rows, filter or not."""
-        reader = self.readers[side]
-        self.con.execute(f"CREATE OR REPLACE TABLE k_{side} (key VARCHAR)")
-        if reader.side.option_set is not None:
-            keys = pa.table({"key": pc.cast(reader._options([reader.side.uid.name], None).column(0), pa.string())})
-        else:
-            rows = reader.snapshot.read(reader.side.table, [reader.side.uid.name]).read_all()
-            keys = pa.table({"key": pc.cast(rows.column(0), pa.string())})
-        self.con.register("keys_read", keys)
-        self.con.execute(f"INSERT INTO k_{side} SELECT key FROM keys_read")
-        self.con.unregister("keys_read")
 
     def _select(self, side: Side, whole: bool) -> str:
         if whole:
@@ -378,7 +365,7 @@ class MappingPlanner:
             seen={p: self._seen(p) for p in bound.passes},
             columns={p: made[p].columns for p in bound.passes},
             drawn={p: made[p].drawn for p in bound.passes if made[p].drawn},
-            not_due={p: self._not_due(p, counts) for p in bound.passes},
+            not_due={p: not_due(self, p, counts) for p in bound.passes},
             resets=self.planning.request.from_start and not self.planning.request.chosen,
         )
         return MappingPlan(
@@ -430,21 +417,17 @@ class MappingPlanner:
         reader = self.readers[side]
         if self.planning.request.whole or reader.side.option_set is not None:
             return int(self._value(f"SELECT count(*) FROM n_{side}"))
-        return reader.snapshot.count(reader.side.table)
-
-    def _not_due(self, in_pass: Pass, counts: dict[Side, int]) -> int:
-        """Source rows that an incremental run does not look at: one counted disposition (design, promise 3)."""
-        side = SOURCE[in_pass]
-        if self.planning.request.whole:
-            return 0
-        seen = int(self._value(f"SELECT count(*) FROM n_{side} WHERE {self._is_due(side).replace('n.key', 'key')}"))
-        return counts[side] - seen
+        return (
+            int(self._value(f"SELECT count(*) FROM k_{side}"))
+            if self._there(f"k_{side}")
+            else reader.snapshot.count(reader.side.table)
+        )
 
     def whole_table(self, side: Side) -> str:
         """Name of a narrow table with every row of the side, read now where an incremental run has read a few only."""
         if self.planning.request.whole:
             return f"n_{side}"
-        if not self._value(f"SELECT count(*) FROM duckdb_tables() WHERE table_name = 'all_{side}'"):
+        if not self._there(f"all_{side}"):
             self.readers[side].load(self.con, f"all_{side}", self._select(side, False), False)
         return f"all_{side}"
 
@@ -469,6 +452,22 @@ class MappingPlanner:
                 strict=True,
             )
         )
+
+    def all_couplings(self) -> str:
+        """Name of a table with both keys of every coupling of the mapping, and those found now."""
+        if self.planning.request.whole:
+            return "couplings"
+        if not self._there("all_couplings"):
+            self.con.register("keys_now", self.planning.ledger.coupled_keys(self.bound.name))
+            self.con.execute(
+                "CREATE TABLE all_couplings AS SELECT id, local_key, integration_key, FALSE AS found FROM keys_now "
+                "UNION ALL SELECT id, local_key, integration_key, found FROM couplings WHERE found"
+            )
+            self.con.unregister("keys_now")
+        return "all_couplings"
+
+    def _there(self, table: str) -> bool:
+        return bool(self._value(f"SELECT count(*) FROM duckdb_tables() WHERE table_name = '{table}'"))
 
     def _account(self, quiet: pa.Table, counts: dict[Side, int], made: dict[Pass, Creates]) -> None:
         """Promise 3: every row of each side has exactly one disposition in each pass."""
@@ -533,6 +532,8 @@ def known_after(planner: MappingPlanner, plan: MappingPlan) -> pa.Table:
     if not planner.planning.request.whole:
         planned = [_planned_known(planner, plan, p).cast(NO_KNOWN) for p in planner.bound.passes]
         restored = pa.concat_tables([NO_KNOWN.empty_table(), *planned]).column("local_key")
+        if name not in planner.planning.referred:
+            return _register(planner, plan, pa.concat_tables([NO_KNOWN.empty_table(), *planned]))
         coupled = planner.planning.from_ledger(planner.bound)
         coupled = coupled.filter(pc.invert(pc.is_in(coupled.column("local_key"), value_set=restored.combine_chunks())))
         return _register(planner, plan, pa.concat_tables([coupled.cast(NO_KNOWN), *planned]))

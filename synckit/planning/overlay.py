@@ -44,3 +44,9 @@ class OverlaidLedger(Ledger):
             for n, (local, integration) in enumerate(self.overlay.pairs.get(mapping, ()), 1)
         ]  # fmt: skip
         return pa.concat_tables([table, pa.Table.from_pylist(rows, table.schema)]) if rows else table
+
+    def couplings_of(self, mapping: str, local: Sequence[str], integration: Sequence[str], *, waiting: bool = False) -> pa.Table:
+        return self.couplings(mapping)
+
+    def coupled_keys(self, mapping: str) -> pa.Table:
+        return self.couplings(mapping).select(["id", "local_key", "integration_key"])

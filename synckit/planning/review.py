@@ -22,7 +22,10 @@ def review_line(planner: MappingPlanner, counts: dict[Side, int]) -> pa.Table:
     mapping = bound.mapping
     inside = int(planner._value("SELECT count(*) FROM n_integration WHERE inf"))
     lone = {side: int(planner._value(f"SELECT count(*) FROM lone WHERE side = '{side}'")) for side in SIDES}
-    coupled = int(planner._value("SELECT count(*) FROM couplings WHERE NOT found"))
+    if planner.planning.request.whole:
+        coupled = int(planner._value("SELECT count(*) FROM couplings WHERE NOT found"))
+    else:
+        coupled = planner.planning.ledger.coupling_count(mapping.name)
     local = counts["local"]
     if mapping.name == "SALESPEOPLE":
         recommendation, reason = FULL, "salespeople are always synchronised in full"

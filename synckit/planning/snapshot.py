@@ -227,6 +227,16 @@ class SideReader:
         batch = pa.RecordBatch.from_pydict(columns)
         return self.stage(batch, self._head(batch, whole)).schema
 
+    def keys(self) -> pa.ChunkedArray:
+        """The keys of all rows of the side as text, filter or not."""
+        name = self.side.uid.name
+        rows = (
+            self._options([name], None)
+            if self.side.option_set is not None
+            else self.snapshot.read(self.side.table, [name]).read_all()
+        )
+        return pc.cast(rows.column(0), pa.string())
+
     def load(
         self,
         con: duckdb.DuckDBPyConnection,

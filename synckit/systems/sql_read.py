@@ -315,13 +315,13 @@ class _Plan:
             self.conditions.append(here.in_(values) if condition.op == "in" else here.op(condition.op)(values[0]))
             return True
         if self.dialect == "sqlite" and column.kind == "datetime" and condition.op in ("=", "<", "<=", ">", ">="):
-            # coarse, a day to either side for offsets: spares most rows of an incremental run; the exact test follows here
+            # coarse, a day to either side for offsets: spares most rows of an incremental run; the exact test follows here. The
+            # bare column is compared as text (every spelling begins with the date), so that an index on it is of use
             day = canonical_value(condition.value, column).date()
-            start = sa.func.substr(here, 1, 10)
             if condition.op in ("=", ">", ">=") and day.year > 1:
-                self.conditions.append(start >= (day - timedelta(days=1)).isoformat())
-            if condition.op in ("=", "<", "<=") and day.year < 9999:
-                self.conditions.append(start <= (day + timedelta(days=1)).isoformat())
+                self.conditions.append(here >= (day - timedelta(days=1)).isoformat())
+            if condition.op in ("=", "<", "<=") and day.year < 9998:
+                self.conditions.append(here < (day + timedelta(days=2)).isoformat())
         return False
 
     def _native(self, column: Column, stored: Physical, value: Any) -> sa.ColumnElement[Any]:
