@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import signal
 import sys
+import threading
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 from typer.exceptions import TyperException
@@ -45,11 +48,23 @@ Accept = Annotated[list[str] | None, typer.Option("--accept", help="Let this map
 Limit = Annotated[int | None, typer.Option("--limit", help="At most so many lines.")]
 
 
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    """What a console that lacks a sign gets: the letter without its accent, else ?."""
+    assert isinstance(error, UnicodeEncodeError)
+    found = error.object[error.start : error.end]
+    signs = {"…": "...", "→": "->", "ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE", "’": "'", "–": "-"}
+    plainer = "".join(signs.get(c) or unicodedata.normalize("NFKD", c).encode("ascii", "ignore").decode() or "?" for c in found)
+    return plainer, error.end
+
+
+codecs.register_error("synckit.plain", _plainer)
+
+
 def console(error: bool = False) -> Console:
     """A console that survives pipes, narrow windows and encodings without the signs we would like."""
     stream = sys.stderr if error else sys.stdout
     if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")
+        stream.reconfigure(errors="synckit.plain")
     wide = None if stream.isatty() else 120
     return Console(file=stream, highlight=False, markup=False, emoji=False, width=wide, legacy_windows=False,
                    safe_box=not (stream.encoding or "").lower().startswith("utf"))  # fmt: skip
@@ -117,11 +132,35 @@ def present(plan: Plan, as_json: bool, out: str | None) -> None:
     raise typer.Exit(PENDING if is_pending(plan) else OK)
 
 
+@contextmanager
+def reading(count: int) -> Iterator[Callable[[str, int], None]]:
+    """A spinner on a terminal while systems are read: it appears after a second, and says how many mappings are done."""
+    if not sys.stderr.isatty():
+        yield lambda what, rows: None
+        return
+    columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    bar = Bar(*columns, console=console(error=True), transient=True)
+    task = bar.add_task("Reading", total=count)
+    late = threading.Timer(1, bar.start)
+    late.start()
+
+    def advance(what: str, rows: int) -> None:
+        bar.update(task, advance=1, description=f"{what}: {rows:,} rows")
+
+    try:
+        yield advance
+    finally:
+        late.cancel()
+        late.join()
+        bar.stop()
+
+
 @plans.command("full")
 def plan_full(workspace: WorkspaceOption = None, mapping: Mappings = None, out: Out = None, as_json: Json = False) -> None:
     """Dry-run a full synchronisation: everything it would create, couple, update and stop at."""
     with opened(workspace) as ws:
-        plan = ws.plan_full(mapping or None)
+        with reading(len(mapping or ws.order)) as progress:
+            plan = ws.plan_full(mapping or None, progress=progress)
     present(plan, as_json, out)
 
 
@@ -199,7 +238,7 @@ def carry_out(ws: Workspace, plan: Plan, yes: bool, accept: list[str], keep_crea
 
     if keep_creating not in ("yes", "no", "ask"):
         raise SynckitError(f'--keep-creating takes yes, no or ask, not "{keep_creating}".')
-    names = {side: ws.systems[side].title for side in ("local", "integration")}  # type: ignore[index]
+    names = {side: ws.systems[side].title for side in ("local", "integration")}
     missing = [n for n in to_accept(plan) if n not in {ws.description.mapping(a).name for a in accept}]
     if terminal() and not yes:
         console().print(Text(plan.sentence(), style="bold"))
@@ -330,7 +369,7 @@ def mappings(workspace: WorkspaceOption = None, as_json: Json = False) -> None:
     short = [
         c
         for c in (
-            "name",
+            "mapping",
             "local_table",
             "integration_table",
             "direction",
@@ -439,7 +478,8 @@ def demo(
         raise SynckitError(f'There is no kind of demo "{kind}". Write sqlite or exports.')
     path = make_demo(Path(folder), kind=kind, force=force)  # type: ignore[arg-type]
     with opened(str(path)) as ws:
-        plan = ws.plan_full()
+        with reading(len(ws.order)) as progress:
+            plan = ws.plan_full(progress=progress)
         show(plan_view(plan))
     target = Path(folder) / "full.plan"
     plan.save(str(target))

@@ -114,7 +114,9 @@ class Schema(Frozen):
     def table(self, name: str) -> Table:
         found = self.find(name)
         if found is None:
-            raise SynckitError(f'There is no table "{name}" in the schema "{self.name}".' + nearest(name, [t.name for t in self.tables]))
+            raise SynckitError(
+                f'There is no table "{name}" in the schema "{self.name}".' + nearest(name, [t.name for t in self.tables])
+            )
         return found
 
     def find(self, name: str) -> Table | None:

@@ -312,6 +312,7 @@ def _primary_back_fill(ctx: RuleContext) -> list[FollowUp]:
             or customer["Primary Contact No."] not in BLANK
         ):
             continue
+        assert account is not None  # it is among the accounts
         if not ctx.once(f"primary contact of {account}"):
             continue
         both = ctx.in_pass == "from"

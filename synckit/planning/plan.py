@@ -409,8 +409,8 @@ class Plan:
             return Plan(self.base, (*self.decisions, Decision(kind, self._name(mapping), (), note, by)))
         if records is None:
             records = self.records(mapping, disposition, warning=warning)
-        keys = records[["mapping", "pass", "local_key", "integration_key"]].astype(object)
-        lines = keys.where(keys.notna(), None).to_dict("records")  # a side without a row is NaN in a frame, which is true
+        placed = records[["mapping", "pass", "local_key", "integration_key"]].astype(object)
+        lines = placed.where(placed.notna(), None).to_dict("records")  # a side without a row is NaN in a frame, which is true
         known = {(r["mapping"], side, r[f"{side}_key"]) for r in lines for side in ("local", "integration") if r[f"{side}_key"]}
         for side, keys in (("local", local), ("integration", integration)):
             for key in [keys] if isinstance(keys, str) else list(keys or []):

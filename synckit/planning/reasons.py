@@ -109,7 +109,10 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
             f"CASE WHEN q.disposition IN ('update', 'couple') AND q.carry AND ({' OR '.join(cleared)}) THEN 'lookup_cleared' END"
         )
     # fingerprints are taken where applying will keep them, or where a conflict asks who changed what
-    keep = {"to": ("'create', 'restore', 'update', 'couple'", "'unchanged'"), "from": ("''", "'create', 'restore', 'update', 'couple', 'unchanged'")}
+    keep = {
+        "to": ("'create', 'restore', 'update', 'couple'", "'unchanged'"),
+        "from": ("''", "'create', 'restore', 'update', 'couple', 'unchanged'"),
+    }
     local_kept, integration_kept = keep[in_pass]
     asked = "'conflict', 'loses to policy', "
     local_print = f"CASE WHEN q.disposition IN ({asked}{local_kept}) THEN {sql.prints(bound, 'v', 'local')} END"
