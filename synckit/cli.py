@@ -158,9 +158,8 @@ def reading(count: int) -> Iterator[Callable[[str, int], None]]:
 @plans.command("full")
 def plan_full(workspace: WorkspaceOption = None, mapping: Mappings = None, out: Out = None, as_json: Json = False) -> None:
     """Dry-run a full synchronisation: everything it would create, couple, update and stop at."""
-    with opened(workspace) as ws:
-        with reading(len(mapping or ws.order)) as progress:
-            plan = ws.plan_full(mapping or None, progress=progress)
+    with opened(workspace) as ws, reading(len(mapping or ws.order)) as progress:
+        plan = ws.plan_full(mapping or None, progress=progress)
     present(plan, as_json, out)
 
 

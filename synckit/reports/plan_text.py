@@ -178,8 +178,8 @@ def _example_block(
         line = Text(f"{action.sign} ", style=action.colour)
         line.append(f"{row['mapping']} ", style="bold default")
         line.append(name_of(row), style="default")
-        lines.append(Padding(line, (0, 0, 0, 2)))
-        lines += [Padding(Text(text, style="dim"), (0, 0, 0, 6)) for text in why(plan, row, likeness, fields)]
+        lines.append(Padding(line, (0, 0, 0, 2), expand=False))
+        lines += [Padding(Text(text, style="dim"), (0, 0, 0, 6), expand=False) for text in why(plan, row, likeness, fields)]
     return Group(*lines)
 
 
@@ -188,7 +188,9 @@ def frame_view(frame: pd.DataFrame, limit: int | None = None) -> Group:
     shown = frame if limit is None else frame.head(limit)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), show_edge=False)
     for name in shown.columns:
-        table.add_column(Text(str(name).replace("_", " ")), justify="right" if _is_number(shown[name]) else "left", overflow="fold")
+        whole = _is_number(shown[name]) or name in ("mapping", "pass", "direction", "status", "disposition")
+        justify = "right" if _is_number(shown[name]) else "left"
+        table.add_column(Text(str(name).replace("_", " ")), justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
     for row in shown.itertuples(index=False, name=None):
         table.add_row(*(Text(cell_text(value)) for value in row))
     parts: list[RenderableType] = [table]

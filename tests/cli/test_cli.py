@@ -1,0 +1,244 @@
+"""The command line on the demo: what it prints, and the exit codes that scripts may rely on."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import openpyxl
+import pytest
+
+from synckit.cli import main
+from synckit.demo import make_demo
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def synckit(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    def run(*arguments: object) -> Said:
+        with pytest.raises(SystemExit) as ended:
+            main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return Said(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo with a saved plan of three mappings."""
+    folder = tmp_path_factory.mktemp("made") / "demo"
+    make_demo(folder)
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", "full", "-w", str(folder / "workspace.yaml"), "-m", "CURRENCY", "-m", "SALESPEOPLE", "-m", "CUSTOMER",
+              "--out", str(folder / "x.plan")])  # fmt: skip
+    assert ended.value.code == 2
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(made)
+    return made
+
+
+@pytest.fixture
+def fresh(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy that may be written: its own plan is made in it, for a plan belongs to its place."""
+    copy = tmp_path / "demo"
+    shutil.copytree(made, copy)
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.glob("*.db")}
+
+
+# -- first contact -----------------------------------------------------------------------------------------------------------------
+
+
+def test_demo_prints_the_plan_where_it_lies_and_what_to_type_next(synckit: Callable[..., Said], tmp_path: Path) -> None:
+    said = synckit("demo", tmp_path / "d")
+    assert said.code == 0 and said.err == ""
+    assert "Nothing has been written. A full synchronisation would create" in said.out
+    assert "synckit apply full.plan" in said.out and (tmp_path / "d" / "full.plan").is_file()
+    assert "\x1b" not in said.out, "no colours in a pipe"
+    again = synckit("demo", tmp_path / "d")
+    assert again.code == 1 and "--force" in again.err
+
+
+def test_usage_errors_exit_1_never_2(synckit: Callable[..., Said]) -> None:
+    for wrong in (["bogus"], ["plan"], ["plan", "full", "--nonsense"], ["show"], ["demo"], ["plan", "half"]):
+        said = synckit(*wrong)
+        assert said.code == 1 and said.err and "Traceback" not in said.err, wrong
+
+
+def test_help_exits_0(synckit: Callable[..., Said]) -> None:
+    assert synckit("--help").code == 0 and synckit("plan", "full", "--help").code == 0
+
+
+def test_a_missing_workspace_is_one_sentence(synckit: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert synckit("plan", "full", "-w", "nope.yaml") == (1, "", "There is no workspace file nope.yaml.\n")
+    said = synckit("mappings")
+    assert said.code == 1 and "holds no workspace file" in said.err
+
+
+def test_the_unexpected_asks_to_be_reported_without_a_traceback(
+    synckit: Callable[..., Said], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("boom \x1b[31m")
+
+    monkeypatch.setattr("synckit.cli.open_workspace", broken)
+    said = synckit("mappings")
+    assert said.code == 1 and "Please report it; with --debug" in said.err
+    assert "Traceback" not in said.err and "\x1b" not in said.err
+    with pytest.raises(RuntimeError):
+        main(["mappings", "--debug"])
+
+
+def test_ctrl_c_exits_130(synckit: Callable[..., Said], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("synckit.cli.open_workspace", stopped)
+    assert synckit("mappings").code == 130
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_planning_twice_is_identical_but_for_times_and_changes_nothing(synckit: Callable[..., Said], folder: Path) -> None:
+    before = state(folder)
+    said = [synckit("plan", "full", "-m", "SALESPEOPLE", "--json") for _ in range(2)]
+    assert [s.code for s in said] == [2, 2]
+    one, two = ([line for line in s.out.splitlines() if '"made_at"' not in line and '"taken_at"' not in line] for s in said)
+    assert one == two and json.loads(said[0].out)["kind"] == "full"
+    assert state(folder) == before
+
+
+def test_plan_with_nothing_to_do_exits_0(synckit: Callable[..., Said], folder: Path) -> None:
+    assert synckit("plan", "full", "-m", "SHIPPING AGENT").code == 0
+
+
+def test_show_gives_the_plan_its_records_and_its_fields(synckit: Callable[..., Said], folder: Path) -> None:
+    assert "Nothing has been written" in synckit("show", "x.plan").out
+    whole = json.loads(synckit("show", "x.plan", "--json").out)
+    records = json.loads(synckit("show", "x.plan", "-m", "CUSTOMER", "-d", "create", "--json").out)
+    assert len(records) == len([r for r in whole["records"] if r["mapping"] == "CUSTOMER" and r["disposition"] == "create"])
+    changes = json.loads(synckit("show", "x.plan", "--changes", "--json").out)
+    assert changes[0]["field"] and len(changes) == len(whole["changes"])
+    said = synckit("show", "x.plan", "-d", "creat")
+    assert said.code == 1 and 'Did you mean "create"?' in said.err
+
+
+def test_pages(synckit: Callable[..., Said], folder: Path) -> None:
+    assert re.search(r"^CUSTOMER +Customer", synckit("mappings").out, re.M)
+    assert json.loads(synckit("mappings", "--json").out)[0]["mapping"] == "CURRENCY"
+    assert synckit("jobs").out == "No job has run yet.\n" and json.loads(synckit("jobs", "--json").out) == []
+    assert json.loads(synckit("skipped", "--json").out) is not None
+    assert "same" in synckit("duplicates", "x.plan").out
+    check = synckit("check")
+    assert check.code == 0 and "0 errors" in check.out
+
+
+def test_couplings_go_out_and_come_back(synckit: Callable[..., Said], folder: Path, tmp_path: Path) -> None:
+    assert "couplings written" in synckit("couplings", "export", tmp_path / "c.csv").out
+    assert synckit("couplings", "import", tmp_path / "c.csv").out.startswith("0 couplings imported")
+    assert synckit("couplings", "import", tmp_path / "none.csv").code == 1
+
+
+# -- deciding ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_decisions_on_the_command_line_and_in_excel(synckit: Callable[..., Said], folder: Path, tmp_path: Path) -> None:
+    new = tmp_path / "y.plan"
+    assert synckit("decide", "x.plan", "--exclude-warning", "possible_duplicate", "--out", new).code == 0
+    left_out = json.loads(synckit("show", new, "-d", "excluded", "--json").out)
+    assert left_out and json.loads(synckit("show", "x.plan", "-d", "excluded", "--json").out) == [], "the old plan is as it was"
+    assert synckit("show", "x.plan", "--excel", tmp_path / "x.xlsx").code == 0
+    book = openpyxl.load_workbook(tmp_path / "x.xlsx")
+    row = next(r for r in book["Records"].iter_rows() if r[4].value == "create")
+    row[0].value = "exclude"
+    book.save(tmp_path / "x.xlsx")
+    assert synckit("decide", "x.plan", "--excel", tmp_path / "x.xlsx", "--out", tmp_path / "z.plan").code == 0
+    assert len(json.loads(synckit("show", tmp_path / "z.plan", "-d", "excluded", "--json").out)) == 1
+
+
+# -- applying ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_terminal_apply_wants_yes_and_the_mappings_by_name(synckit: Callable[..., Said], folder: Path) -> None:
+    before = state(folder)
+    said = synckit("apply", "x.plan")
+    assert said.code == 1 and "--yes" in said.err
+    said = synckit("apply", "x.plan", "--yes")
+    assert said.code == 1 and "--accept CURRENCY --accept CUSTOMER" in said.err and "Nothing was applied" in said.err
+    assert synckit("apply", "x.plan", "--yes", "--accept", "CUSTOMER").code == 1, "all of them, by name"
+    assert synckit("apply", "x.plan", "--yes", "--keep-creating", "perhaps").code == 1
+    assert state(folder) == before
+
+
+def test_a_plan_of_another_place_is_refused(synckit: Callable[..., Said], fresh: Path) -> None:
+    said = synckit("apply", "x.plan", "--yes", "--accept", "CURRENCY", "--accept", "CUSTOMER")
+    assert said.code == 1 and "This plan was made for another" in said.err
+
+
+def test_apply_exits_3_where_rows_fail_as_planned_and_the_same_plan_is_refused_twice(
+    synckit: Callable[..., Said], fresh: Path
+) -> None:
+    assert synckit("plan", "full", "-m", "CURRENCY", "--out", "c.plan").code == 2
+    said = synckit("apply", "c.plan", "--yes", "--accept", "CURRENCY")
+    assert said.code == 3 and "Run 1 finished" in said.out and said.err == "", "the currency without a rate"
+    jobs = json.loads(synckit("jobs", "--json").out)
+    assert [(j["inserted"], j["failed"]) for j in jobs] == [(j["planned_inserted"], j["planned_failed"]) for j in jobs]
+    assert "exchange rate" in synckit("errors").out
+    assert synckit("apply", "c.plan", "--yes", "--accept", "CURRENCY").code == 1
+    assert synckit("resume").out == "No run is unfinished.\n"
+
+
+def test_apply_exits_0_where_every_row_is_fine(synckit: Callable[..., Said], fresh: Path) -> None:
+    assert synckit("plan", "full", "-m", "SALESPEOPLE", "--out", "s.plan").code == 2
+    said = synckit("apply", "s.plan", "--yes", "--json")
+    assert said.code == 0 and json.loads(said.out)["status"] == "finished"
+    assert synckit("plan", "full", "-m", "SALESPEOPLE").code == 0
+
+
+def test_on_a_terminal_apply_asks_and_anything_but_yes_applies_nothing(
+    synckit: Callable[..., Said], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = state(folder)
+    monkeypatch.setattr("synckit.cli.terminal", lambda: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\ny\nsure\n"))
+    said = synckit("apply", "x.plan")
+    assert said.code == 1 and "Nothing was applied." in said.err
+    assert "CURRENCY: both sides hold records" in said.out and "Business Central (Nordwind Trading)" in said.out
+    assert state(folder) == before
+
+
+# -- consoles ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
+def test_a_console_without_utf_8_shows_what_it_can(folder: Path, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    with pytest.raises(SystemExit) as ended:
+        main(["show", "x.plan"])
+    sys.stdout.flush()
+    assert ended.value.code == 0
+    text = raw.getvalue().decode(encoding)
+    assert "Nothing has been written" in text and re.search(r"^CUSTOMER", text, re.M)
