@@ -43,7 +43,7 @@ def start_lab(workspace: str | None, port: int | None, browser: bool) -> int:
         beside = path.resolve().parent
         environment["SYNCKIT_WORKSPACE"] = str(path.resolve())
     folder = copied_notebooks(beside)
-    ours = str(Path(__file__).resolve().parent / "labconfig")
+    ours = str(Path(__file__).resolve().parent)  # JupyterLab looks for labconfig/default_setting_overrides.json in it
     environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(p for p in (ours, environment.get("JUPYTER_CONFIG_PATH", "")) if p)
     command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={folder}", f"--LabApp.default_url=/doc/tree/{FIRST}"]
     command += [f"--port={port}"] if port is not None else []
