@@ -552,9 +552,10 @@ def _register(planner: MappingPlanner, plan: MappingPlan, known: pa.Table) -> pa
     """Tell the planning database which records are planned, for those that wait for them."""
     con = planner.con
     con.register("known_now", known.filter(pc.is_valid(known.column("source_key"))))
-    con.register("rows_now", plan.rows.select(["pass", "record", "local_key", "integration_key", "step"]))
+    con.register("rows_now", plan.rows.select(["pass", "record", "local_key", "integration_key", "local_name", "integration_name", "step"]))
     con.execute(
-        "INSERT INTO planned SELECT k.mapping, k.pass, k.source_key, r.record, k.state FROM known_now k JOIN rows_now r ON r.pass = k.pass "
+        "INSERT INTO planned SELECT k.mapping, k.pass, k.source_key, r.record, k.state, "
+        "CASE r.pass WHEN 'to' THEN r.local_name ELSE r.integration_name END FROM known_now k JOIN rows_now r ON r.pass = k.pass "
         "AND r.step = 1 AND k.source_key = CASE r.pass WHEN 'to' THEN r.local_key ELSE r.integration_key END"
     )
     con.unregister("known_now")

@@ -329,17 +329,17 @@ def _depends(planner: MappingPlanner, in_pass: Pass) -> tuple[pa.Table, dict[int
     """What rows wait for, and for the blocked ones the sentence that names it."""
     bound, con = planner.bound, planner.con
     waits = con.execute(
-        f"SELECT b.rec, b.field, b.mapping, b.source_key, b.value, p.pass, p.record, p.state FROM ({sql.blockers(bound, in_pass)}) b "
+        f"SELECT b.rec, b.field, b.mapping, b.source_key, b.value, p.pass, p.record, p.state, p.name FROM ({sql.blockers(bound, in_pass)}) b "
         "JOIN planned p ON p.mapping = b.mapping AND p.source_key = b.source_key ORDER BY 1, 2, 3, 4"
     ).fetchall()
     rows: list[dict[str, Any]] = []
     sentences: dict[int, str] = {}
-    for record, number, mapping, source_key, value, parent_pass, parent_record, state in waits:
+    for record, number, mapping, source_key, value, parent_pass, parent_record, state, name in waits:
         field = bound.fields[in_pass][number].name if number >= 0 else "parent"
         rows.append({"mapping": bound.name, "pass": in_pass, "record": record, "parent_mapping": mapping, "parent_pass": parent_pass,
                      "parent_record": parent_record, "field": field})  # fmt: skip
         if state == "failing":
-            sentences.setdefault(record, f"Blocked by {mapping} {value or source_key}, which cannot be created ({field}).")
+            sentences.setdefault(record, f"Blocked by {mapping} {name or value or source_key}, which cannot be created ({field}).")
     return pa.Table.from_pylist(rows, DEPENDS), sentences
 
 
