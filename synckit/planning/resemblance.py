@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from synckit.mapping.model import Pass
 from synckit.mapping.schema import Column
@@ -68,16 +67,19 @@ def _normal(kind: str, alias: str) -> str:
 
 def resembling(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table:
     """Each planned create with the existing records that it looks like (DUPLICATES), best first: among the uncoupled records by all that
-    says who they are, among the coupled ones (this create would double one) by equal e-mail, phone or name."""
+    says who they are, and among all (a create may double a coupled one) by an equal e-mail, phone or name that speaks for itself."""
     if not created.table.num_rows:
         return DUPLICATES.empty_table()
     found, alike = planner.lookalikes, _alike(planner, in_pass, created)
     if found is None:
         return alike
-    # one shared switchboard, or a namesake, is no reason to think that a person is there already
-    taken = alike.filter(pc.and_(alike.column("existing_coupled"), pc.greater_equal(alike.column("score"), 0.5)))
+    searched = scored(planner, in_pass, created, found)
+    known = set(zip(searched.column("source_key").to_pylist(), searched.column("existing_key").to_pylist(), strict=True))
+    # one shared switchboard, or a namesake, is no reason to think that a person is there already; an e-mail address of one's own is
+    pairs = zip(*(alike.column(c).to_pylist() for c in ("source_key", "existing_key", "score")), strict=True)
+    strong = pa.array([score >= 0.5 and (source, existing) not in known for source, existing, score in pairs], pa.bool_())
     order = [("record", "ascending"), ("score", "descending"), ("existing_side", "ascending"), ("existing_key", "ascending")]
-    return pa.concat_tables([scored(planner, in_pass, created, found), taken]).sort_by(order)
+    return pa.concat_tables([searched, alike.filter(strong)]).sort_by(order)
 
 
 def _alike(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table:
