@@ -254,6 +254,14 @@ def test_a_parent_outside_the_filter_is_not_created_on_the_fly(make_world: MakeW
     assert w.coupling("CUSTOMER", "A") is None
 
 
+@scenario("S-018")
+def test_a_run_against_the_direction_is_a_job_that_says_so(make_world: MakeWorld) -> None:
+    w = in_sync(make_world, direction="to_integration", fields="name > name")
+    ran = modified(w, direction="from")
+    assert ran["CUSTOMER", "from"] == {}
+    assert "not set up for from integration" in ran.job("CUSTOMER", "from")["message"]
+
+
 @scenario("S-022")
 @on_both
 def test_a_mapping_to_integration_ignores_changes_of_the_destination(make_world: MakeWorld) -> None:
@@ -271,6 +279,16 @@ def test_the_chosen_direction_wins_over_which_side_is_newer(make_world: MakeWorl
     assert chosen(w, "CUSTOMER", local="C1", direction="to")["CUSTOMER", "to"] == {"modified": 1}
     assert name(w, "integration", "G1") == "Acme 1"
     assert modified(w).together("CUSTOMER").keys() <= {"unchanged"}  # settled: the next run has nothing to say
+
+
+@scenario("S-048")
+@on_both
+def test_only_coupled_protects_uncoupled_rows(make_world: MakeWorld) -> None:
+    w = in_sync(make_world, direction="from_integration", fields="name < name")
+    w.integration.edit("account", "G1", name="New Name")
+    w.integration.add("account", "G2", name="Uncoupled")
+    assert modified(w)["CUSTOMER", "from"] == {"modified": 1}
+    assert [row["name"] for row in w.local.rows("customer")] == ["New Name"]
 
 
 @scenario("S-049")
