@@ -205,7 +205,9 @@ def planning_run(
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="synckit-", ignore_cleanup_errors=True))
         con = stack.enter_context(planning_database(workspace.memory, Path(folder)))
         tables = Tables(snapshots, systems)
-        con.execute("CREATE TABLE planned (mapping VARCHAR, pass VARCHAR, source_key VARCHAR, record BIGINT, state VARCHAR, name VARCHAR)")
+        con.execute(
+            "CREATE TABLE planned (mapping VARCHAR, pass VARCHAR, source_key VARCHAR, record BIGINT, state VARCHAR, name VARCHAR)"
+        )
         yield Planning(workspace, systems, ledger, rulebook, now, snapshots, con, tables, bound, progress, request)
 
 

@@ -10,7 +10,6 @@ from synckit.mapping.model import Pass
 from synckit.mapping.schema import Column
 from synckit.planning.bind import DESTINATION, SOURCE, BoundMapping, Side
 from synckit.planning.lookalikes import scored
-from synckit.planning.reconcile import literal
 from synckit.planning.tables import DUPLICATES
 
 if TYPE_CHECKING:
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from synckit.planning.mapping_plan import MappingPlanner
 
 KINDS = ("e-mail", "phone", "name")
-#: What writing alike drops. Dropping single characters is several times cheaper than a regular expression over a million names.
-PUNCTUATION = " .,;:-–—_&/()[]{}'\"!?#*+@|\\´`’‘«»„“”·"
-NOT_DIGITS = " +-()[]./:;,#*abcdefghijklmnopqrstuvwxyz"
 SHARED_BY_MANY = 20  # a value that more existing records share (info@, a switchboard) says nothing
 
 
@@ -60,9 +56,11 @@ def _normal(kind: str, alias: str) -> str:
     if kind == "email":
         return f"CASE WHEN contains({column}, '@') THEN lower(trim({column})) END"
     if kind == "phone":
-        digits = f"right(translate(lower({column}), {literal(NOT_DIGITS)}, ''), 9)"
+        digits = f"right(regexp_replace({column}, '[^0-9]', '', 'g'), 9)"
         return f"CASE WHEN length({digits}) >= 7 THEN {digits} END"
-    return f"NULLIF(translate(lower(strip_accents({column})), {literal(PUNCTUATION)}, ''), '')"
+    # a plain text has no accents to strip, which is most of the cost
+    plain = f"CASE WHEN strlen({column}) = length({column}) THEN {column} ELSE strip_accents({column}) END"
+    return f"NULLIF(regexp_replace(lower({plain}), '[^\\w]|_', '', 'g'), '')"
 
 
 def resembling(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table:
@@ -94,17 +92,15 @@ def _alike(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table
     if not kinds or not created.table.num_rows:
         return DUPLICATES.empty_table()
     whole_name = "first_name" in planner.readers[source].resemblance and "first_name" in planner.readers[destination].resemblance
+    values = {k: _normal(k, "n") for k in kinds}
+    if whole_name and "name" in kinds:
+        values["name"] = f"{_normal('first_name', 'n')} || ' ' || {_normal('name', 'n')}"
+    old, new = _written_alike(planner, planner.whole_table(destination), values), _written_alike(planner, f"n_{source}", values)
     con.register("created_keys", created.table.select(["record", "source_key"]))
-    for table, alias, limit in (
-        (f"n_{source}", "likeness_new", "JOIN created_keys c ON c.source_key = n.key"),
-        (planner.whole_table(destination), "likeness_old", ""),
-    ):
-        record = "c.record" if limit else "0 AS record"
-        values = ", ".join(f"{_normal(k, 'n')} AS {k}" for k in kinds)
-        if whole_name and "name" in kinds:
-            values = values.replace(_normal("name", "n"), f"{_normal('first_name', 'n')} || ' ' || {_normal('name', 'n')}")
-        inside = "" if limit else "WHERE n.inf"
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {alias} AS SELECT n.key, {record}, {values} FROM {table} n {limit} {inside}")
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE likeness_new AS SELECT n.*, c.record FROM {new} n JOIN created_keys c ON c.source_key = n.key"
+    )
+    con.execute(f"CREATE OR REPLACE TEMP VIEW likeness_old AS SELECT * FROM {old} WHERE inf")
     con.unregister("created_keys")
     hits = " UNION ALL ".join(
         f"SELECT a.record, a.key AS source_key, b.key AS existing_key, '{label}' AS kind, {weight} AS weight FROM likeness_new a "
@@ -139,3 +135,13 @@ def _alike(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table
             "why": grouped.column("why"),
         }
     ).cast(DUPLICATES)
+
+
+def _written_alike(planner: MappingPlanner, table: str, values: dict[str, str]) -> str:
+    """Name of a table with the rows of a narrow table and their values written alike; made once for both passes."""
+    name = f"like_{table}"
+    if name not in planner.alike_tables:
+        columns = ", ".join(f"{sql} AS {k}" for k, sql in values.items())
+        planner.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT n.key, n.inf, {columns} FROM {table} n")
+        planner.alike_tables.add(name)
+    return name

@@ -1,0 +1,96 @@
+"""What references to a mapping resolve to once it is planned: coupled records, found partners, planned and failing creates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synckit.mapping.model import Pass
+from synckit.planning import reconcile as sql
+from synckit.planning.creates import VALUE
+
+if TYPE_CHECKING:
+    from synckit.planning.mapping_plan import MappingPlan, MappingPlanner
+
+
+def known_after(planner: MappingPlanner, plan: MappingPlan) -> pa.Table:
+    """What references to this mapping resolve to from now on: coupled records (where any mapping refers to this one), found partners,
+    planned and failing creates."""
+    from synckit.planning.engine import NO_KNOWN, with_local_currency
+
+    con, name = planner.con, planner.bound.name
+    if not planner.planning.request.whole:
+        planned = [_planned_known(planner, plan, p).cast(NO_KNOWN) for p in planner.bound.passes]
+        restored = pa.concat_tables([NO_KNOWN.empty_table(), *planned]).column("local_key")
+        if name not in planner.planning.referred:
+            return _register(planner, plan, pa.concat_tables([NO_KNOWN.empty_table(), *planned]))
+        coupled = planner.planning.from_ledger(planner.bound)
+        coupled = coupled.filter(pc.invert(pc.is_in(coupled.column("local_key"), value_set=restored.combine_chunks())))
+        return _register(planner, plan, pa.concat_tables([coupled.cast(NO_KNOWN), *planned]))
+    table = con.sql(
+        "SELECT c.local_key, l.code, c.integration_key, CASE WHEN c.found THEN 'planned' ELSE 'coupled' END AS state, "
+        f"CASE WHEN c.found THEN c.local_key END AS source_key, CASE WHEN c.found THEN 'to' END AS pass, {sql.literal(name)} AS mapping "
+        f"FROM couplings c JOIN n_local l ON l.key = c.local_key{'' if name in planner.planning.referred else ' WHERE c.found'}"
+    ).to_arrow_table()
+    parts = [table.cast(NO_KNOWN)]
+    for in_pass in planner.bound.passes:
+        parts.append(_planned_known(planner, plan, in_pass).cast(NO_KNOWN))
+    return with_local_currency(planner.planning, planner.bound, _register(planner, plan, pa.concat_tables(parts)))
+
+
+def _register(planner: MappingPlanner, plan: MappingPlan, known: pa.Table) -> pa.Table:
+    """Tell the planning database which records are planned, for those that wait for them."""
+    con = planner.con
+    con.register("known_now", known.filter(pc.is_valid(known.column("source_key"))))
+    con.register(
+        "rows_now", plan.rows.select(["pass", "record", "local_key", "integration_key", "local_name", "integration_name", "step"])
+    )
+    con.execute(
+        "INSERT INTO planned SELECT k.mapping, k.pass, k.source_key, r.record, k.state, "
+        "CASE r.pass WHEN 'to' THEN r.local_name ELSE r.integration_name END FROM known_now k JOIN rows_now r ON r.pass = k.pass "
+        "AND r.step = 1 AND k.source_key = CASE r.pass WHEN 'to' THEN r.local_key ELSE r.integration_key END"
+    )
+    con.unregister("known_now")
+    con.unregister("rows_now")
+    return known
+
+
+def _planned_known(planner: MappingPlanner, plan: MappingPlan, in_pass: Pass) -> pa.Table:
+    """Creates of one pass, as references see them; a create that will fail is known too, as failing."""
+    rows = plan.rows.filter(pc.equal(plan.rows.column("pass"), in_pass))
+    wanted = pc.and_(
+        pc.is_in(rows.column("disposition"), pa.array(["create", "restore", "will fail", "blocked"])),
+        pc.or_(pc.invert(rows.column("coupled")), pc.equal(rows.column("disposition"), "restore")),
+    )
+    rows = rows.filter(wanted)
+    keys: dict[str, str | None] = {}
+    created = plan.creates.get((planner.bound.name, in_pass))
+    numbers: dict[str, str | None] = {}
+    if created is not None:
+        keys = dict(zip(created.column("source_key").to_pylist(), created.column("key").to_pylist(), strict=True))
+        local_key = planner.bound.local.key
+        if in_pass == "from" and local_key is not None and VALUE + local_key.name in created.column_names:
+            numbers = dict(
+                zip(created.column("source_key").to_pylist(), created.column(VALUE + local_key.name).to_pylist(), strict=True)
+            )
+    codes: Sequence[str | None]
+    local, integration = rows.column("local_key").to_pylist(), rows.column("integration_key").to_pylist()
+    failing = [d not in ("create", "restore") for d in rows.column("disposition").to_pylist()]
+    state = ["failing" if f else "planned" for f in failing]
+    if in_pass == "to":
+        source = local
+        code_of = dict(planner.con.execute("SELECT key, code FROM d_local").fetchall())
+        codes = [code_of.get(k) for k in local]
+        integration = [None if f else keys.get(k) for k, f in zip(local, failing, strict=True)]
+    else:
+        source = integration
+        codes = [numbers.get(k) for k in integration]
+        local = [None if f else keys.get(k) for k, f in zip(integration, failing, strict=True)]
+    n = len(source)
+    return pa.table({"local_key": pa.array(local, pa.string()), "code": pa.array(codes, pa.string()),
+                     "integration_key": pa.array(integration, pa.string()), "state": pa.array(state, pa.string()),
+                     "source_key": pa.array(source, pa.string()), "pass": pa.array([in_pass] * n, pa.string()),
+                     "mapping": pa.array([planner.bound.name] * n, pa.string())})  # fmt: skip
