@@ -92,7 +92,7 @@ def _alike(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table
     if not kinds or not created.table.num_rows:
         return DUPLICATES.empty_table()
     whole_name = "first_name" in planner.readers[source].resemblance and "first_name" in planner.readers[destination].resemblance
-    values = {k: _normal(k, "n") for k in kinds}
+    values: dict[str, str] = {k: _normal(k, "n") for k in kinds}
     if whole_name and "name" in kinds:
         values["name"] = f"{_normal('first_name', 'n')} || ' ' || {_normal('name', 'n')}"
     old, new = _written_alike(planner, planner.whole_table(destination), values), _written_alike(planner, f"n_{source}", values)
