@@ -109,7 +109,7 @@ def a_busy_world(make_world: MakeWorld) -> World:
     w.local.edit("customer", "C1", name="Renamed here")
     w.integration.edit("account", "G2", fax="2")
     w.integration.edit("account", "G3", name="Renamed there")
-    w.local.add("customer", "F", no="F", name="Fails", currency="XXX")
+    w.local.add("customer", "F", no="F", name="Fails", currency="ZZZ")
     _ = w.ws
     w.reopen()
     return w
