@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 
 from synckit.mapping.model import Pass
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side
-from synckit.planning.duplicates import Duplicates, FieldPair, find_duplicates
 from synckit.planning.stage import as_text
 from synckit.planning.tables import DUPLICATES
 
 if TYPE_CHECKING:
     from synckit.planning.creates import Creates
+    from synckit.planning.duplicates import Duplicates, FieldPair
     from synckit.planning.mapping_plan import MappingPlanner
 
 #: Up to so many uncoupled rows of both sides together, they are held against one another by all that says who they are; above, by
@@ -31,6 +31,8 @@ AT_MOST = 5  # existing records listed for one create
 
 def compared_fields(bound: BoundMapping) -> list[FieldPair]:
     """The field pairs of a mapping that say who a record is: text and dates with a column on both sides, what most share left out."""
+    from synckit.planning.duplicates import FieldPair
+
     pairs = []
     names = {(row.local or "").casefold() for row in bound.mapping.fields if row.enabled}
     shared = (*SHARED, *COLLEAGUES) if {"first name", "surname"} <= names else SHARED
@@ -48,6 +50,8 @@ def compared_fields(bound: BoundMapping) -> list[FieldPair]:
 def search(planner: MappingPlanner) -> Duplicates | None:
     """Likely same pairs among the uncoupled rows inside the filters, across the sides and within each; None where the search is not
     made: too many rows, an incremental run, an option mapping, or nothing to compare by."""
+    from synckit.planning.duplicates import find_duplicates  # loads scipy, which most commands do without
+
     bound = planner.bound
     if bound.mapping.kind == "option" or not planner.planning.request.whole or any(r.finder for r in bound.rules):
         return None  # a mapping with a finder of its own knows its partners

@@ -19,7 +19,6 @@ from synckit.planning import reconcile as sql
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side
 from synckit.planning.creates import Creates, planned_creates
 from synckit.planning.due import not_due, read_due
-from synckit.planning.duplicates import Duplicates
 from synckit.planning.known import known_after
 from synckit.planning.lookalikes import search
 from synckit.planning.reasons import describe
@@ -31,6 +30,7 @@ from synckit.planning.tables import CHANGES, CONFLICTS, DEPENDS, DUPLICATES, ERR
 from synckit.systems.protocol import Condition
 
 if TYPE_CHECKING:
+    from synckit.planning.duplicates import Duplicates
     from synckit.planning.engine import Planning
 
 
