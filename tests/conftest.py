@@ -8,6 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
+
+# The same examples in every run: what is red is red for everyone. HYPOTHESIS_RANDOM=1 looks for new ones.
+settings.register_profile("steady", derandomize=not os.environ.get("HYPOTHESIS_RANDOM"), deadline=None)
+settings.load_profile("steady")
 
 POSTGRES = os.environ.get("SYNCKIT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 MARIADB = os.environ.get("SYNCKIT_TEST_MARIADB", "mariadb+pymysql://root@127.0.0.1:3306/test")
