@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import adbc_driver_manager
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,8 +24,14 @@ def fetch(connection: sa.Connection, query: sa.Select, schema: pa.Schema) -> pa.
     """All rows of `query`, whose columns are those of `schema` in its order; moments are parsed from the ledger's text."""
     rows = connection.execute(query).all()
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+    return as_table(dict(zip(schema.names, columns, strict=True)), schema)
+
+
+def as_table(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:
+    """Columns of plain values, as the ledger stores them, as a table of `schema`."""
     arrays = []
-    for field, values in zip(schema, columns, strict=True):
+    for field in schema:
+        values = columns[field.name]
         if field.type == MOMENT:
             arrays.append(pa.array([value or None for value in values], pa.string()).cast(MOMENT))
         else:

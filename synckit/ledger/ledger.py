@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from synckit.ledger import lease
-from synckit.ledger.arrow import MOMENT, fetch, fetch_many
+from synckit.ledger import journal, lease
+from synckit.ledger.arrow import MOMENT, as_table, fetch, fetch_many
 from synckit.ledger.couplings import chunks
 from synckit.ledger.database import Database, row_of
 from synckit.ledger.tables import (
@@ -25,6 +25,7 @@ from synckit.ledger.tables import (
     JOB,
     JOB_ERROR,
     JOURNAL,
+    JOURNAL_BATCH,
     LEASE,
     META,
     RUN,
@@ -346,11 +347,29 @@ class Ledger:
     ) -> pa.Table:
         """Journal lines in the order written (JOURNAL_LINES); `key` is a key of either side; `before` and `after` are JSON."""
         query = sa.select(*(JOURNAL.c[name] for name in JOURNAL_LINES.names)).order_by(JOURNAL.c.id)
-        for column, value in ((JOURNAL.c.run_id, run), (JOURNAL.c.mapping, mapping), (JOURNAL.c.state, state)):
-            query = query.where(column == value) if value is not None else query
+        batches = sa.select(JOURNAL_BATCH).order_by(JOURNAL_BATCH.c.id)
+        for name, value in (("run_id", run), ("mapping", mapping)):
+            if value is not None:
+                query, batches = query.where(JOURNAL.c[name] == value), batches.where(JOURNAL_BATCH.c[name] == value)
+        query = query.where(JOURNAL.c.state == state) if state is not None else query
+        batches = batches.where(JOURNAL_BATCH.c.settled_at.is_(None)) if state == "intent" else batches
         if key is not None:
             query = query.where(sa.or_(JOURNAL.c.local_key == key, JOURNAL.c.integration_key == key))
-        return self._table(query, JOURNAL_LINES)
+        with self._database.reading() as connection:
+            if connection is None:
+                return JOURNAL_LINES.empty_table()
+            if key is not None:  # only batches that may hold the key are looked into
+                hashed = connection.execute(batches.with_only_columns(JOURNAL_BATCH.c.id, JOURNAL_BATCH.c.key_hashes))
+                numbers = [row.id for row in hashed if journal.may_hold(row.key_hashes, key)]
+                batches = batches.where(JOURNAL_BATCH.c.id.in_(numbers))
+            found = [fetch(connection, query, JOURNAL_LINES)]
+            for row in connection.execute(batches):
+                table = as_table(journal.lines(dict(row._mapping)), JOURNAL_LINES)
+                if key is not None:
+                    table = table.filter(pc.or_kleene(pc.equal(table["local_key"], key), pc.equal(table["integration_key"], key)))
+                found.append(table if state is None else table.filter(pc.equal(table["state"], state)))
+        whole = pa.concat_tables(found)
+        return whole.sort_by("id") if len(found) > 1 and found[0].num_rows else whole
 
     def decisions(self, mapping: str | None = None) -> pa.Table:
         """Decisions that people took, oldest first (DECISIONS)."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from synckit.planning.tables import COUNTERS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 RESULTS = ("", "success", "failure")
 RUN_STATUSES = ("running", "finished", "interrupted", "cancelled", "failed")
@@ -169,6 +169,28 @@ JOURNAL = sa.Table(
     sa.Index("journal_run", "run_id", "state"),
     sa.Index("journal_local", "mapping", "local_key"),
     sa.Index("journal_integration", "mapping", "integration_key"),
+)
+
+#: Many lines of the journal in one row (see synckit.ledger.journal): `id` is the number of the first, `lines` how many they are.
+#: `key_hashes`: of the keys of both sides; `settled_at`: when the last outcome became known, NULL while one is missing.
+JOURNAL_BATCH = sa.Table(
+    "journal_batch",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True, autoincrement=False),
+    sa.Column("lines", sa.Integer, nullable=False),
+    sa.Column("run_id", sa.ForeignKey("run.id"), nullable=False, index=True),
+    _text("job_id"),
+    sa.Column("mapping", sa.Text, nullable=False, index=True),
+    _text("direction"),
+    sa.Column("step", sa.Integer, nullable=False, server_default="1"),
+    _text("side"),
+    _text("table_name"),
+    _one_of("op", OPERATIONS),
+    _text("at"),
+    sa.Column("settled_at", sa.Text),
+    sa.Column("key_hashes", sa.LargeBinary, nullable=False),
+    sa.Column("outcomes", sa.LargeBinary),
+    sa.Column("intents", sa.LargeBinary, nullable=False),
 )
 
 #: The plan of a run that is not finished, so that resume can carry out what is left of it. Dropped when the run ends.

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime, time
-from decimal import Decimal
+from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 
 from synckit.errors import SynckitError
-from synckit.ledger import couplings
+from synckit.ledger import couplings, journal
 from synckit.ledger.couplings import Coupled, Refused, Side, among
 from synckit.ledger.database import moment
 from synckit.ledger.tables import (
@@ -26,6 +24,7 @@ from synckit.ledger.tables import (
     JOB,
     JOB_ERROR,
     JOURNAL,
+    JOURNAL_BATCH,
     LEASE,
     META,
     RUN,
@@ -48,17 +47,6 @@ _JOURNAL_DEFAULTS: dict[str, Any] = {column.name: None for column in JOURNAL.col
 }
 _OUTCOME_DEFAULTS: dict[str, Any] = {"b_token_after": None, "b_error": "", "b_local_key": None, "b_integration_key": None}
 _ERROR_DEFAULTS: dict[str, Any] = {"local_key": None, "integration_key": None, "code": "", "field": "", "value": "", "message": ""}
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, (datetime, date, time)):
-        return value.isoformat()
-    raise TypeError(f"a {type(value).__name__} cannot stand in the journal")
-
-
-_encode = json.JSONEncoder(default=_plain, sort_keys=True, separators=(",", ":")).encode
 
 
 class Transaction:
@@ -152,23 +140,68 @@ class Transaction:
         A row: run_id, mapping, op, side, and of the journal's columns what is known; `before` and `after` are dicts of the changed
         columns (canonical values) or None.
         """
-        first = int(self.connection.execute(sa.select(sa.func.max(JOURNAL.c.id))).scalar() or 0) + 1
+        first = self._next_line()
         lines = []
         for number, row in enumerate(rows, first):
             line = {**_JOURNAL_DEFAULTS, "at": self.at, **row, "id": number}
             for column in ("before", "after"):
                 if line[column] is not None and not isinstance(line[column], str):
-                    line[column] = _encode(line[column])
+                    line[column] = journal.encode(line[column])
             lines.append(line)
         self._many(sa.insert(JOURNAL), lines)
         return first
+
+    def _next_line(self) -> int:
+        alone, last = sa.func.max(JOURNAL.c.id), sa.func.max(JOURNAL_BATCH.c.id + JOURNAL_BATCH.c.lines - 1)
+        return max(int(self.connection.execute(sa.select(number)).scalar() or 0) for number in (alone, last)) + 1
+
+    def journal_batch(self, batch: journal.Batch) -> int:
+        """As `journal_intents`, for many writes of one sort: one row for all of them."""
+        first = self._next_line()
+        values = {
+            **batch.common,
+            "id": first,
+            "lines": len(batch.seq),
+            "key_hashes": journal.hashes(batch),
+            "intents": journal.pack(batch),
+        }
+        self.connection.execute(sa.insert(JOURNAL_BATCH).values(**values, at=self.at))
+        return first
+
+    def settle_batch(self, first: int, outcomes: journal.Outcomes) -> None:
+        """What became of the batch whose first line has that number."""
+        values = {"outcomes": journal.pack_outcomes(outcomes), "settled_at": self.at if outcomes.settled else None}
+        self.connection.execute(sa.update(JOURNAL_BATCH).where(JOURNAL_BATCH.c.id == first).values(values))
+
+    def _settle_in_batches(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Outcomes of single lines that stand in batches; returns the rows that do not."""
+        b = JOURNAL_BATCH.c
+        numbers = [row["id"] for row in rows]
+        wanted = sa.and_(b.id <= max(numbers, default=0), b.id + b.lines > min(numbers, default=0))
+        rest = list(rows)
+        for found in self.connection.execute(sa.select(b.id, b.lines, b.side, b.outcomes).where(wanted)).all():
+            mine = [row for row in rest if found.id <= row["id"] < found.id + found.lines]
+            if not mine:
+                continue
+            rest = [row for row in rest if not found.id <= row["id"] < found.id + found.lines]
+            outcomes = journal.unpack_outcomes(found.outcomes, found.lines)
+            for row in mine:
+                place = row["id"] - found.id
+                outcomes.tokens[place] = row.get("token_after")
+                outcomes.other.pop(place, None)
+                if row["state"] != "done":
+                    outcomes.other[place] = (row["state"], row.get("error") or "")
+                if row.get(f"{found.side}_key") is not None:
+                    outcomes.keys[place] = row[f"{found.side}_key"]
+            self.settle_batch(found.id, outcomes)
+        return rest
 
     def journal_outcomes(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """What became of intents. A row: id, state ("done", "stale", "failed"), and of token_after, error, local_key,
         integration_key what the outcome told (a key that the system drew)."""
         known: list[dict[str, Any]] = []
         drawn: list[dict[str, Any]] = []
-        for row in rows:
+        for row in self._settle_in_batches(list(rows)):
             line = {**_OUTCOME_DEFAULTS, **{f"b_{name}": value for name, value in row.items()}}
             (known if line["b_local_key"] is None and line["b_integration_key"] is None else drawn).append(line)
         values: dict[str, Any] = {name: sa.bindparam(f"b_{name}") for name in ("state", "token_after", "error")}

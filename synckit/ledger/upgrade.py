@@ -7,10 +7,16 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from synckit.errors import SynckitError
-from synckit.ledger.tables import META, SCHEMA_VERSION
+from synckit.ledger.tables import JOURNAL_BATCH, META, SCHEMA_VERSION
+
+
+def _journal_in_batches(connection: sa.Connection) -> None:
+    """The journal may hold many writes in one row; the lines that stand in rows of their own stay as they are."""
+    JOURNAL_BATCH.create(connection, checkfirst=True)
+
 
 #: Schema version -> the step that leads from it to the next one. A step changes tables only; it neither commits nor counts.
-STEPS: dict[int, Callable[[sa.Connection], None]] = {}
+STEPS: dict[int, Callable[[sa.Connection], None]] = {1: _journal_in_batches}
 
 
 def refuse_newer(version: int, address: str) -> None:

@@ -16,6 +16,7 @@ from synckit.errors import SynckitError
 from synckit.ledger import upgrade
 from synckit.ledger.database import explain
 from synckit.ledger.ledger import Ledger
+from synckit.ledger.tables import SCHEMA_VERSION
 
 C = {"mapping": "CUSTOMER", "local_key": "l1", "integration_key": "i1"}
 
@@ -175,8 +176,26 @@ def test_an_older_ledger_is_read_as_it_is_and_upgraded_by_the_first_write(ledger
         tx.hold_couplings([1], "by hand")
     assert ledger.couplings("CUSTOMER")["held"].to_pylist() == ["by hand"]
     with sqlite3.connect(path) as new:
-        assert new.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("1",)
+        assert new.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == (str(SCHEMA_VERSION),)
     new.close()
+
+
+def test_the_journal_of_a_ledger_of_version_1_stays_readable(ledger, path):
+    with ledger.transaction() as tx:
+        run = tx.start_run("plan-1", "full", "anna", "pc", 1, 1)
+        tx.journal_intents([{"run_id": run, "mapping": "CUSTOMER", "op": "update", "local_key": "l1", "after": {"name": "x"}}])
+    with sqlite3.connect(path) as old:
+        old.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+        old.execute("DROP TABLE journal_batch")
+    old.close()
+    before = fingerprint(path)
+    lines = ledger.journal(mapping="CUSTOMER", key="l1").to_pylist()
+    assert [(one["id"], one["after"], one["state"]) for one in lines] == [(1, '{"name":"x"}', "intent")]
+    assert fingerprint(path) == before
+    with ledger.transaction() as tx:
+        tx.journal_outcomes([{"id": 1, "state": "done", "token_after": "v2"}])
+        assert tx.journal_intents([{"run_id": run, "mapping": "CUSTOMER", "op": "update"}]) == 2
+    assert ledger.journal(run=run)["state"].to_pylist() == ["done", "intent"]
 
 
 def test_an_upgrade_that_fails_changes_nothing(ledger, path, monkeypatch):

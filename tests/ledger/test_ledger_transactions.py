@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from synckit.errors import SynckitError
+from synckit.ledger.journal import ABSENT, Batch, Outcomes
 from synckit.ledger.lease import SILENCE
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -99,6 +101,68 @@ def test_journal_lines_carry_exact_values_and_their_outcome(ledger, run):
         ("failed", None, "i1", "no"),
     ]
     assert ledger.journal(mapping="CUSTOMER", key="drawn").num_rows == 1
+    assert ledger.journal(state="intent").num_rows == 0
+
+
+def batch_of(run: int, **more: Any) -> Batch:
+    """Three updates: the first changes both columns, the second clears one, the third has what Arrow has no type for."""
+    common = {"run_id": run, "mapping": "CUSTOMER", "side": "integration", "table_name": "account", "op": "update"}
+    values = {
+        "before": {"name": ["a", "b", "c"], "amount": [Decimal("1.10"), ABSENT, None]},
+        "after": {"name": ["A", None, ABSENT], "amount": [Decimal("2E+3"), ABSENT, 2**70], "odd": [ABSENT, ABSENT, "\ud800"]},
+    }
+    keys = {"source_key": ["l1", "l2", "l3"], "local_key": ["l1", "l2", "l3"], "integration_key": ["i1", "i2", "i3"]}
+    tokens = {"source_token": ["s1", "s2", "s3"], "token_before": ["t1", "t2", None]}
+    return Batch(**{"common": common, "seq": [7, 8, 9], **keys, **tokens, **values, **more})
+
+
+def test_a_batch_of_writes_reads_like_lines_of_its_own(ledger, run):
+    line = {"run_id": run, "mapping": "CUSTOMER", "op": "couple", "local_key": "l2", "integration_key": "i2", "state": "done"}
+    with ledger.transaction(NOON) as tx:
+        numbers = [tx.journal_intents([line]), tx.journal_batch(batch_of(run)), tx.journal_intents([line])]
+    assert numbers == [1, 2, 5]
+    lines = ledger.journal(run=run).to_pylist()
+    assert [(one["id"], one["seq"], one["op"], one["state"]) for one in lines] == [
+        (1, 0, "couple", "done"), (2, 7, "update", "intent"), (3, 8, "update", "intent"), (4, 9, "update", "intent"), (5, 0, "couple", "done"),
+    ]  # fmt: skip
+    assert [json.loads(one["before"]) for one in lines[1:4]] == [
+        {"name": "a", "amount": "1.10"},
+        {"name": "b"},
+        {"name": "c", "amount": None},
+    ]
+    assert [json.loads(one["after"]) for one in lines[1:4]] == [
+        {"name": "A", "amount": "2000"},
+        {"name": None},
+        {"amount": 2**70, "odd": "\ud800"},
+    ]
+    assert lines[3] | {"before": "", "after": ""} == {
+        "id": 4, "run_id": run, "job_id": "", "mapping": "CUSTOMER", "direction": "", "step": 1, "seq": 9, "side": "integration",
+        "table_name": "account", "op": "update", "source_key": "l3", "local_key": "l3", "integration_key": "i3", "before": "", "after": "",
+        "source_token": "s3", "token_before": None, "token_after": None, "state": "intent", "error": "", "at": NOON.replace(tzinfo=None),
+    }  # fmt: skip
+    assert ledger.journal(mapping="CUSTOMER", key="i2")["id"].to_pylist() == [1, 3, 5]
+    assert ledger.journal(key="l3")["id"].to_pylist() == [4] and ledger.journal(key="l33").num_rows == 0
+    assert ledger.journal(state="intent")["id"].to_pylist() == [2, 3, 4] and ledger.journal(mapping="VENDOR").num_rows == 0
+
+
+def test_a_batch_learns_its_outcomes_at_once_or_line_by_line(ledger, run):
+    with ledger.transaction(NOON) as tx:
+        first, second = tx.journal_batch(batch_of(run)), tx.journal_batch(batch_of(run, integration_key=[None] * 3))
+    with ledger.transaction() as tx:
+        tx.settle_batch(first, Outcomes(["v1", None, "v3"], {1: ("failed", "no \ud800")}))
+    told = lambda: [(one["state"], one["token_after"], one["integration_key"]) for one in ledger.journal(run=run).to_pylist()]  # noqa: E731
+    assert told()[:3] == [("done", "v1", "i1"), ("failed", None, "i2"), ("done", "v3", "i3")]
+    assert ledger.journal(state="failed")["error"].to_pylist() == ["no ?"]
+    for number, row in (
+        (second + 2, {"state": "done", "token_after": "w", "integration_key": "drawn"}),
+        (second, {"state": "stale"}),
+    ):
+        with ledger.transaction() as tx:
+            tx.journal_outcomes([{"id": number, **row}])
+    assert told()[3:] == [("stale", None, None), ("intent", None, None), ("done", "w", "drawn")]
+    assert ledger.journal(state="intent")["id"].to_pylist() == [second + 1]
+    with ledger.transaction() as tx:
+        tx.journal_outcomes([{"id": second + 1, "state": "done"}])
     assert ledger.journal(state="intent").num_rows == 0
 
 
