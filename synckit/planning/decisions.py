@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -25,83 +27,114 @@ def carried_out(base: PlanBase, decisions: tuple[Decision, ...]) -> tuple[pa.Tab
 
 
 def _excluded(base: PlanBase, rows: pa.Table, decisions: tuple[Decision, ...]) -> pa.Table:
-    """ROWS without what is left out, and with what that blocks."""
+    """ROWS without what is left out, and with what that blocks. Only rows that a decision names are looked at one by one."""
     if not decisions:
         return rows
-    excluded: set[tuple[str, str, int]] = set()
-    columns = {
-        c: rows.column(c).to_pylist()
-        for c in ("mapping", "pass", "record", "step", "local_key", "integration_key", "disposition", "reason", "code")
-    }
-    n = rows.num_rows
-    writes = [d in CARRIED_OUT for d in columns["disposition"]]
-    by_key: dict[tuple[str, str, str], list[int]] = {}
-    of_mapping: dict[str, list[int]] = {}
-    for i in range(n):
-        if columns["step"][i] == 1 or columns["disposition"][i] != "unchanged":
-            of_mapping.setdefault(columns["mapping"][i], []).append(i)
-            for side in ("local_key", "integration_key"):
-                if columns[side][i]:
-                    by_key.setdefault((columns["mapping"][i], side, columns[side][i]), []).append(i)
+    places = _places(base, rows)
+    disposition = rows.column("disposition")
+    writes = pc.is_in(disposition, pa.array(CARRIED_OUT)).to_numpy()
+    named = pc.or_(pc.equal(rows.column("step"), 1), pc.not_equal(disposition, "unchanged")).to_numpy()
+    hits = _rows_of_keys(base, rows, decisions, named)
+    excluded: set[int] = set()
     for decision in decisions:
         if not decision.records:
-            hits = of_mapping.get(decision.mapping, [])
+            found = np.flatnonzero(named & (places // (2 * PLACES) == base.order.index(decision.mapping)))
         else:
-            hits = []
-            for in_pass, local, integration in decision.records:
-                side, key = ("local_key", local) if local else ("integration_key", integration)
-                hits += [i for i in by_key.get((decision.mapping, side, key), []) if in_pass in ("", columns["pass"][i])]
-        for i in hits:
-            place = (columns["mapping"][i], columns["pass"][i], columns["record"][i])
-            if decision.kind == "exclude" and writes[i]:
-                excluded.add(place)
-            elif decision.kind == "include":
-                excluded.discard(place)
-    names = {(columns["mapping"][i], columns["pass"][i], columns["record"][i]): i for i in range(n - 1, -1, -1)}
-    blocked: dict[tuple[str, str, int], str] = {}
-    children: dict[tuple[str, str, int], list[tuple[tuple[str, str, int], str]]] = {}
-    for row in base.depends.to_pylist():
-        parent = (row["parent_mapping"], row["parent_pass"], row["parent_record"])
-        children.setdefault(parent, []).append(((row["mapping"], row["pass"], row["record"]), row["field"]))
+            found = np.array(sorted({i for record in decision.records for i in hits(decision.mapping, record)}), dtype=np.int64)
+        if decision.kind == "exclude":
+            excluded.update(places[found[writes[found]]].tolist())
+        elif decision.kind == "include":
+            excluded.difference_update(places[found].tolist())
+    order = np.argsort(places, kind="stable")
+    blocked: dict[int, str] = {}
     queue = sorted(excluded)
     while queue:
         parent = queue.pop()
-        for child, field in children.get(parent, []):
+        for child, field in base.children.get(parent, []):
             if child not in blocked and child not in excluded:
-                blocked[child] = f"Blocked by {parent[0]} {_called(rows, names[parent])}, which is left out ({field})."
+                first = int(order[np.searchsorted(places, parent, sorter=order)])
+                name = base.order[parent // (2 * PLACES)]
+                blocked[child] = f"Blocked by {name} {_called(rows, first)}, which is left out ({field})."
                 queue.append(child)
-    disposition, reason, code = columns["disposition"], columns["reason"], columns["code"]
+    left_out = writes & np.isin(places, np.fromiter(excluded, np.int64))
+    waiting = writes & ~left_out & np.isin(places, np.fromiter(blocked, np.int64))
+    alone = np.zeros(len(places), dtype=bool)  # second steps whose record is written, but not the record that they refer to
     references = _second_step_parents(base)
-    for i in range(n):
-        place = (columns["mapping"][i], columns["pass"][i], columns["record"][i])
-        if not writes[i]:
-            continue
-        if place in excluded:
-            disposition[i], reason[i], code[i] = "excluded", "Left out by you.", "excluded"
-        elif place in blocked:
-            disposition[i], reason[i], code[i] = "blocked", blocked[place], "blocked"
-        elif columns["step"][i] == 2 and (references.get(place, place) in excluded or references.get(place, place) in blocked):
-            disposition[i], reason[i], code[i] = "excluded", "The record that it refers to is left out.", "excluded"
-    for name, values in (("disposition", disposition), ("reason", reason), ("code", code)):
-        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), pa.array(values, pa.string()))
+    for i in np.flatnonzero(writes & ~left_out & ~waiting & (rows.column("step").to_numpy() == 2)):
+        parent = references.get(int(places[i]), int(places[i]))
+        alone[i] = parent in excluded or parent in blocked
+    reasons = pa.array([blocked[int(p)] for p in places[waiting]], pa.string())
+    for mask, values in (
+        (left_out, ("excluded", "Left out by you.", "excluded")),
+        (waiting, ("blocked", reasons, "blocked")),
+        (alone, ("excluded", "The record that it refers to is left out.", "excluded")),
+    ):
+        if mask.any():
+            for column, value in zip(("disposition", "reason", "code"), values, strict=True):
+                put = pa.array([value] * int(mask.sum()), pa.string()) if isinstance(value, str) else value
+                changed = pc.replace_with_mask(rows.column(column).combine_chunks(), pa.array(mask), put)
+                rows = rows.set_column(rows.schema.get_field_index(column), rows.schema.field(column), changed)
     return rows
 
 
-def _second_step_parents(base: PlanBase) -> dict[tuple[str, str, int], tuple[str, str, int]]:
-    """Second-step row -> the planned record that it refers to."""
-    second = base.changes.filter(pc.and_(pc.equal(base.changes.column("step"), 2), pc.is_valid(base.changes.column("ref_key"))))
+#: A record's place as one number: (mapping's number in the order * 2 + pass) * PLACES + record.
+PLACES = 1 << 40
+
+
+def _places(base: PlanBase, table: pa.Table, prefix: str = "") -> np.ndarray:
+    """The place of every line: its mapping, pass and record as one number."""
+    mapping = pc.index_in(table.column(f"{prefix}mapping"), value_set=pa.array(base.order, pa.string())).to_numpy()
+    in_pass = pc.equal(table.column(f"{prefix}pass"), "from").to_numpy()
+    return (mapping.astype(np.int64) * 2 + in_pass) * PLACES + table.column(f"{prefix}record").to_numpy()
+
+
+def children_of(base: PlanBase) -> dict[int, list[tuple[int, str]]]:
+    """Place of a planned row -> the places that wait for it, and the field in which they refer to it."""
+    d = base.depends
+    found: dict[int, list[tuple[int, str]]] = {}
+    parents, children = _places(base, d, "parent_").tolist(), _places(base, d).tolist()
+    for parent, child, field in zip(parents, children, d.column("field").to_pylist(), strict=True):
+        found.setdefault(parent, []).append((child, field))
+    return found
+
+
+def _rows_of_keys(
+    base: PlanBase, rows: pa.Table, decisions: tuple[Decision, ...], named: np.ndarray
+) -> Callable[[str, tuple[str, str, str]], list[int]]:
+    """A function (mapping, record of a decision) -> numbers of the rows that it names."""
+    sought = [record for decision in decisions for record in decision.records]
+    found: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
+    for side, keys in (
+        ("local_key", {r[1] for r in sought if r[1]}),
+        ("integration_key", {r[2] for r in sought if not r[1] and r[2]}),
+    ):
+        if keys:
+            here = np.flatnonzero(named & pc.is_in(rows.column(side), pa.array(sorted(keys), pa.string())).to_numpy())
+            lines = rows.select([side, "mapping", "pass"]).take(pa.array(here))
+            for i, key, name, in_pass in zip(here.tolist(), *(c.to_pylist() for c in lines.columns), strict=True):
+                found.setdefault((side, key), []).append((i, name, in_pass))
+
+    def hits(mapping: str, record: tuple[str, str, str]) -> list[int]:
+        in_pass, local, integration = record
+        side, key = ("local_key", local) if local else ("integration_key", integration)
+        return [i for i, name, p in found.get((side, key), ()) if name == mapping and in_pass in ("", p)]
+
+    return hits
+
+
+def _second_step_parents(base: PlanBase) -> dict[int, int]:
+    """Place of a second-step row -> place of the planned record that it refers to."""
+    c = base.changes
+    second = c.filter(pc.and_(pc.equal(c.column("step"), 2), pc.is_valid(c.column("ref_key"))))
     if not second.num_rows:
         return {}
     creates = base.rows.filter(pc.equal(base.rows.column("disposition"), "create"))
-    where = {}
-    for row in creates.select(["mapping", "pass", "record", "local_key", "integration_key"]).to_pylist():
-        key = row["local_key"] if row["pass"] == "to" else row["integration_key"]
-        where[row["mapping"], key] = (row["mapping"], row["pass"], row["record"])
-    return {
-        (c["mapping"], c["pass"], c["record"]): where[c["ref_mapping"], c["ref_key"]]
-        for c in second.to_pylist()
-        if (c["ref_mapping"], c["ref_key"]) in where
-    }
+    key = pc.if_else(pc.equal(creates.column("pass"), "to"), creates.column("local_key"), creates.column("integration_key"))
+    where = dict(
+        zip(zip(creates.column("mapping").to_pylist(), key.to_pylist(), strict=True), _places(base, creates).tolist(), strict=True)
+    )
+    references = zip(second.column("ref_mapping").to_pylist(), second.column("ref_key").to_pylist(), strict=True)
+    return {place: where[ref] for place, ref in zip(_places(base, second).tolist(), references, strict=True) if ref in where}
 
 
 def _called(rows: pa.Table, index: int) -> str:
@@ -120,16 +153,20 @@ def check_resolution(base: PlanBase, decision: Decision) -> None:
 
 
 def _conflicting(base: PlanBase, decision: Decision) -> list[int]:
-    r = base.rows
-    mine = pc.and_(
-        pc.equal(r.column("mapping"), decision.mapping),
-        pc.is_in(r.column("disposition"), pa.array(["conflict", "loses to policy"])),
-    )
     found = []
-    for row in r.filter(mine).select(["record", "local_key", "integration_key"]).to_pylist():
+    for row in base.conflicting.get(decision.mapping, ()):
         for _, local, integration in decision.records:
             if row["record"] not in found and (row["local_key"] == local or (not local and row["integration_key"] == integration)):
                 found.append(row["record"])
+    return found
+
+
+def conflicting_rows(base: PlanBase) -> dict[str, list[dict[str, Any]]]:
+    """Mapping -> record and keys of its rows that are a conflict, or lose to a policy."""
+    rows = base.rows.filter(pc.is_in(base.rows.column("disposition"), pa.array(["conflict", "loses to policy"])))
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows.select(["mapping", "record", "local_key", "integration_key"]).to_pylist():
+        found.setdefault(row["mapping"], []).append(row)
     return found
 
 
@@ -178,19 +215,29 @@ def _resolved(base: PlanBase, decisions: tuple[Decision, ...]) -> tuple[pa.Table
         return base.rows, base.changes
     added: list[dict[str, Any]] = []
     writes: set[tuple[str, str, int]] = set()
-    for line in base.conflicts.to_pylist():
+    c = base.conflicts
+    for line in c.filter(pc.is_in(c.column("record"), pa.array(sorted({r for _, r in winners}), pa.int64()))).to_pylist():
         place = (line["mapping"], line["record"])
         if place not in winners:
             continue
         if not line["two_way"] or winners[place][0].get(line["field"]) == SIDE_OF[line["pass"]]:
             added.append({name: line[name] for name in CHANGES.names})
             writes.add((line["mapping"], line["pass"], line["record"]))
-    rows = base.rows.to_pylist()
-    for row in rows:
-        place = (row["mapping"], row["record"])
-        if place in winners and row["disposition"] in ("conflict", "loses to policy"):
-            decision = winners[place][1]
-            row["disposition"] = "update" if (row["mapping"], row["pass"], row["record"]) in writes else "unchanged"
-            row["code"], row["reason"] = "resolved", f"You decided this conflict: {decision.value}."
+    rows = base.rows
+    records = pa.array(sorted({record for _, record in winners}), pa.int64())
+    mask = pc.and_(
+        pc.is_in(rows.column("disposition"), pa.array(["conflict", "loses to policy"])), pc.is_in(rows.column("record"), records)
+    )
+    here = [
+        (i, row) for i, row in zip(np.flatnonzero(mask.to_numpy()).tolist(), rows.filter(mask).to_pylist(), strict=True)
+        if (row["mapping"], row["record"]) in winners
+    ]  # fmt: skip
+    at = np.zeros(rows.num_rows, dtype=bool)
+    at[[i for i, _ in here]] = True
+    became = ["update" if (r["mapping"], r["pass"], r["record"]) in writes else "unchanged" for _, r in here]
+    why = [f"You decided this conflict: {winners[r['mapping'], r['record']][1].value}." for _, r in here]
+    for column, values in (("disposition", became), ("code", ["resolved"] * len(here)), ("reason", why)):
+        put = pc.replace_with_mask(rows.column(column).combine_chunks(), pa.array(at), pa.array(values, pa.string()))
+        rows = rows.set_column(rows.schema.get_field_index(column), rows.schema.field(column), put)
     changes = pa.concat_tables([base.changes, pa.Table.from_pylist(added, CHANGES)])
-    return pa.Table.from_pylist(rows, base.rows.schema), changes
+    return rows, changes

@@ -23,7 +23,7 @@ import pyarrow.ipc
 from synckit.errors import SynckitError
 from synckit.mapping.schema import nearest
 from synckit.planning.creates import NEXT_NUMBER, VALUE
-from synckit.planning.decisions import carried_out, check_resolution
+from synckit.planning.decisions import carried_out, check_resolution, children_of, conflicting_rows
 from synckit.planning.mapping_plan import MappingHead
 from synckit.planning.tables import CARRIED_OUT, CHANGES, COUNTER_OF, COUNTERS
 
@@ -81,6 +81,16 @@ class PlanBase:
     quiet: pa.Table
     conflicts: pa.Table
     given_id: str = ""  # a plan read from a file keeps the id it was written with
+
+    @cached_property
+    def children(self) -> dict[int, list[tuple[int, str]]]:
+        """What waits for what, as the decisions need it."""
+        return children_of(self)
+
+    @cached_property
+    def conflicting(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows that `resolve` can decide, by mapping."""
+        return conflicting_rows(self)
 
     @cached_property
     def id(self) -> str:
@@ -239,23 +249,29 @@ class Plan:
         in_pass: str | None = None,
         *,
         warning: str | None = None,
+        local: str | Iterable[str] | None = None,
+        integration: str | Iterable[str] | None = None,
         limit: int | None = None,
         all_rows: bool = False,
     ) -> pd.DataFrame:
-        """One line per record, pass and step (columns of ROWS). Rows that need no look (equal, not a source ...) are there when asked
-        for by disposition or with `all_rows`; they have keys only."""
+        """One line per record, pass and step (columns of ROWS), of the named keys of either side where there are any. Rows that need
+        no look (equal, not a source ...) are there when asked for by disposition or with `all_rows`; they have keys only."""
         rows = self.rows
         wanted = [disposition] if isinstance(disposition, str) else list(disposition or [])
         for one in wanted:
             if one not in COUNTER_OF:
                 raise SynckitError(f'There is no disposition "{one}".' + nearest(one, list(ORDER)))
         if all_rows or set(wanted) & set(pc.unique(self.base.quiet.column("disposition")).to_pylist()):
-            keys = ["mapping", "pass", "local_key", "integration_key", "disposition"]
-            quiet = self.base.quiet.sort_by([(k, "ascending") for k in keys])
+            order = ["mapping", "pass", "local_key", "integration_key", "disposition"]
+            quiet = self.base.quiet.sort_by([(k, "ascending") for k in order])
             rows = pa.concat_tables([rows, quiet], promote_options="default")
         rows = self._of(rows, mapping)
         if wanted:
             rows = rows.filter(pc.is_in(rows.column("disposition"), pa.array(wanted)))
+        if local is not None or integration is not None:
+            keys = {"local_key": _list(local), "integration_key": _list(integration)}
+            masks = [pc.is_in(rows.column(c), pa.array(k, pa.string())) for c, k in keys.items()]
+            rows = rows.filter(pc.or_(*masks))
         if in_pass is not None:
             rows = rows.filter(pc.equal(rows.column("pass"), in_pass))
         if warning is not None:
@@ -408,12 +424,13 @@ class Plan:
                 )
             return Plan(self.base, (*self.decisions, Decision(kind, self._name(mapping), (), note, by)))
         if records is None:
-            records = self.records(mapping, disposition, warning=warning)
+            local, integration = (None if k is None else _list(k) for k in (local, integration))
+            records = self.records(mapping, disposition, warning=warning, local=local, integration=integration)
         placed = records[["mapping", "pass", "local_key", "integration_key"]].astype(object)
         lines = placed.where(placed.notna(), None).to_dict("records")  # a side without a row is NaN in a frame, which is true
         known = {(r["mapping"], side, r[f"{side}_key"]) for r in lines for side in ("local", "integration") if r[f"{side}_key"]}
         for side, keys in (("local", local), ("integration", integration)):
-            for key in [keys] if isinstance(keys, str) else list(keys or []):
+            for key in _list(keys):
                 hits = [m for m in named if (m, side, key) in known]
                 if not hits:
                     raise SynckitError(f'The plan has no row of {mapping or "any mapping"} with the {side} key "{key}" to {kind}.')
@@ -514,6 +531,10 @@ KINDS = {
 
 def replace_decisions(plan: Plan, decisions: tuple[Decision, ...]) -> Plan:
     return Plan(plan.base, decisions)
+
+
+def _list(given: str | Iterable[str] | None) -> list[str]:
+    return [given] if isinstance(given, str) else list(given or [])
 
 
 def _numbered(table: pa.Table) -> pa.Table:
