@@ -21,6 +21,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 from typer.exceptions import TyperException
 
+from synckit import cli_diagnosis
 from synckit.cli_verbs import register
 from synckit.errors import SynckitError
 from synckit.planning.plan import Plan
@@ -520,6 +521,7 @@ def lab(
 
 
 register(app)
+cli_diagnosis.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from synckit.by_hand import ByHand
+from synckit.diagnosing import Diagnosing
 from synckit.errors import SynckitError
 from synckit.ledger.exchange import ImportReport, export_couplings, import_couplings
 from synckit.ledger.ledger import Ledger
@@ -43,7 +44,7 @@ def _silent(what: str, rows: int) -> None:
     """No progress is shown."""
 
 
-class Workspace(ByHand):
+class Workspace(ByHand, Diagnosing):
     """An open workspace: two systems, their mappings, and the ledger. Opening it writes nothing."""
 
     def __init__(self, description: Description, clock: Callable[[], datetime] | None = None) -> None:

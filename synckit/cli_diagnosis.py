@@ -1,0 +1,61 @@
+"""The verbs of diagnosis and reports in a terminal: explain, causes, report, compare, read-log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from synckit.errors import SynckitError
+from synckit.workspace import Workspace, open_workspace
+
+WorkspaceOption = Annotated[
+    str | None, typer.Option("--workspace", "-w", help="The workspace file; left out, the one in this folder.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print plain values for a program.")]
+OnlyMapping = Annotated[str | None, typer.Option("--mapping", "-m", help="Only this mapping.")]
+
+
+def explain(
+    mapping: Annotated[str, typer.Argument(help="The mapping.")],
+    key: Annotated[str, typer.Argument(help="The record: number, key or whole name, of whichever side.")],
+    workspace: WorkspaceOption = None,
+    side: Annotated[str | None, typer.Option("--side", help="Look on this side only: local or integration.")] = None,
+    plan: Annotated[list[str] | None, typer.Option("--plan", help="What this saved plan does with it, instead of planning now.")] = None,
+    full: Annotated[bool | None, typer.Option("--full/--no-full", help="Also what a full synchronisation would do (default: where the tables are small).")] = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Tell a record's whole story: why it does, or does not, synchronise. Exit code 1 where there is no such record."""
+    from synckit.planning.planfile import load_plan
+
+    if side not in (None, "local", "integration"):
+        raise SynckitError(f'There is no side "{side}". Write local or integration.')
+    plans = [load_plan(p) for p in plan] if plan else None
+    with open_workspace(workspace) as ws:
+        told = ws.explain(mapping, **{side or "key": key}, plan=plans, full=full)
+    _tell(told.to_dict()) if as_json else _show(told.to_text())
+    raise typer.Exit(0 if told.found else 1)
+
+
+# -- what they share ---------------------------------------------------------------------------------------------------------------
+
+
+def _tell(values: Any) -> None:
+    from synckit.cli import tell
+
+    tell(values)
+
+
+def _show(view: Any) -> None:
+    from synckit.cli import show
+
+    show(view)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the command line."""
+    for verb in (explain,):
+        app.command(verb.__name__.replace("_", "-"))(verb)
+
+
+__all__ = ["Workspace", "register"]
