@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import pandas as pd
 
 from synckit.errors import SynckitError
-from synckit.planning import manual
+from synckit.planning import manual, matching
 from synckit.planning.bind import SIDES, Side, bind
 from synckit.planning.engine import Planning, planning_run
 from synckit.planning.looking import look, lost
@@ -40,15 +40,26 @@ class ByHand:
         *,
         sync: Literal["to", "from"] | None = None,
         starting_from: Side = "local",
+        local: Keys = (),
     ) -> Plan:
         """Plan to couple `pairs` of (local, integration), each a key, a number or a name; `sync` adds the first synchronisation.
 
         From the local side a coupled record is re-pointed, from the integration side that is refused. Refused pairs are rows that
         will fail, with the reason. Raises SynckitError for a record that does not exist or a direction that the mapping does not have.
+
+        Without pairs: match-based coupling of the uncoupled local records (of `local` alone where given) over the fields marked
+        use_for_match, as the mapping says. Records without exactly one free match are rows that will fail, each with its reason;
+        whether coupled records are synchronised and new ones created is said by the mapping, not by `sync`.
         """
         name = self._ws.description.mapping(mapping).name
         if pairs is None:
-            raise SynckitError(f"Name the pairs of {name} to couple: pairs=[(local, integration), ...].")
+            if sync is not None:
+                raise SynckitError(
+                    f"Whether {name} is synchronised after coupling by match is said in the mapping: synch_after_match_coupling."
+                )
+            keys = set(self._ws.resolve_keys(name, "local", _list(local))) if local else None
+            with _planning(self._ws, "coupling") as planning:
+                return matching.match(planning, name, self._ws.operator, keys)
         with _planning(self._ws, "records", sync=sync) as planning:
             return manual.coupling(planning, name, list(pairs), planning.request.direction, starting_from, self._ws.operator)
 

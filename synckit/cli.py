@@ -157,10 +157,14 @@ def reading(count: int) -> Iterator[Callable[[str, int], None]]:
 
 
 @plans.command("full")
-def plan_full(workspace: WorkspaceOption = None, mapping: Mappings = None, out: Out = None, as_json: Json = False) -> None:
+def plan_full(
+    workspace: WorkspaceOption = None, mapping: Mappings = None,
+    by_match: Annotated[list[str] | None, typer.Option("--by-match", metavar="MAPPING", help="Couple this mapping by match instead; may be repeated.")] = None,
+    out: Out = None, as_json: Json = False,
+) -> None:  # fmt: skip
     """Dry-run a full synchronisation: everything it would create, couple, update and stop at."""
     with opened(workspace) as ws, reading(len(mapping or ws.order)) as progress:
-        plan = ws.plan_full(mapping or None, progress=progress)
+        plan = ws.plan_full(mapping or None, by_match=by_match or (), progress=progress)
     present(plan, as_json, out)
 
 

@@ -77,12 +77,17 @@ def plan_coupling(
     mapping: Annotated[str, typer.Option("--mapping", help="The mapping of the records.")],
     workspace: WorkspaceOption = None,
     pair: Annotated[list[str] | None, typer.Option("--pair", metavar="LOCAL=INTEGRATION", help="A pair to couple; may be repeated.")] = None,
-    sync: Sync = "none", starting_from: StartingFrom = "local", out: Out = None, as_json: Json = False,
+    local: LocalOption = None, sync: Sync = "none", starting_from: StartingFrom = "local", out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Plan to couple pairs of records, with or without a first synchronisation."""
+    """Plan to couple pairs of records, or, without --pair, to couple by match: over the fields marked use_for_match, all uncoupled
+    records or those named with --local."""
     with _open(workspace) as ws:
         pairs = None if not pair else [_pair(text) for text in pair]
-        _show(ws.plan_coupling(mapping, pairs, sync=_sync(sync), starting_from=_side(starting_from)), out, as_json)
+        if pairs and local:
+            raise SynckitError("Give the pairs, or the local records to match, not both.")
+        _show(
+            ws.plan_coupling(mapping, pairs, sync=_sync(sync), starting_from=_side(starting_from), local=local or ()), out, as_json
+        )
 
 
 def plan_uncoupling(
@@ -225,14 +230,18 @@ def _logger(ws: Workspace, log: str) -> Callable[[str], None]:
 
 def couple(
     mapping: Annotated[str, typer.Argument(help="The mapping.")],
-    local: Annotated[str, typer.Argument(help="Local record: number, key or name.")],
-    integration: Annotated[str, typer.Argument(help="Integration record: key or name.")],
-    workspace: WorkspaceOption = None, sync: Sync = "none", starting_from: StartingFrom = "local", yes: Yes = False, out: Out = None,
-    as_json: Json = False,
+    local: Annotated[str | None, typer.Argument(help="Local record: number, key or name.")] = None,
+    integration: Annotated[str | None, typer.Argument(help="Integration record: key or name.")] = None,
+    workspace: WorkspaceOption = None,
+    by_match: Annotated[bool, typer.Option("--by-match", help="Couple all that match in the fields marked use_for_match.")] = False,
+    sync: Sync = "none", starting_from: StartingFrom = "local", yes: Yes = False, out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Couple two records; --sync to or from adds the first synchronisation."""
+    """Couple two records (--sync to or from adds the first synchronisation), or with --by-match all that match."""
+    if by_match == (local is not None) or (local is None) != (integration is None):
+        raise SynckitError("Name both records, or couple the mapping by match: synckit couple MAPPING --by-match.")
     with _open(workspace) as ws:
-        plan = ws.plan_coupling(mapping, [(local, integration)], sync=_sync(sync), starting_from=_side(starting_from))
+        pairs = None if local is None or integration is None else [(local, integration)]
+        plan = ws.plan_coupling(mapping, pairs, sync=_sync(sync), starting_from=_side(starting_from))
         _ask_and_apply(ws, plan, yes, out, as_json)
 
 

@@ -181,9 +181,16 @@ class Workspace(ByHand, Diagnosing):
 
     # -- planning ------------------------------------------------------------------------------------------------------------------
 
-    def plan_full(self, mappings: Sequence[str] | str | None = None, *, progress: Progress = _silent) -> Plan:
-        """Plan a full synchronisation (dry run) of all mappings or of the named ones. Writes nothing anywhere."""
-        return self._plan(mappings, Request("full"), progress)
+    def plan_full(
+        self, mappings: Sequence[str] | str | None = None, *, by_match: Sequence[str] | str = (), progress: Progress = _silent
+    ) -> Plan:
+        """Plan a full synchronisation (dry run) of all mappings or of the named ones. Writes nothing anywhere.
+
+        `by_match`: mappings among them that are coupled by match instead, as a review line that recommends coupling asks for.
+        """
+        named = _keys(by_match)
+        matched = frozenset(self.description.mapping(n).name for n in named)
+        return self._plan(mappings, Request("full", by_match=matched), progress)
 
     def plan_modified(
         self,

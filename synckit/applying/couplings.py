@@ -36,10 +36,15 @@ def versions_now(applier: Applier, name: str, in_pass: Pass, rows: Sequence[Row]
 
 
 def carry_out(
-    applier: Applier, tx: Transaction, name: str, in_pass: Pass, rows: Sequence[Row], now: dict[tuple[str, str], str | None]
+    applier: Applier,
+    tx: Transaction,
+    name: str,
+    in_pass: Pass,
+    job: str,
+    rows: Sequence[Row],
+    now: dict[tuple[str, str], str | None],
 ) -> None:
     """Couple, and remove couplings whose removal writes to no system, in the transaction that begins their job."""
-    job = applier.jobs[name, in_pass]
     removed: list[tuple[Row, Row]] = []
     plain: list[Row] = []  # rows to couple whose records are both free: added at once
     parents = _parents(applier, name, in_pass)
@@ -50,9 +55,9 @@ def carry_out(
             if stale:
                 _refuse(applier, tx, row, job, "couple", stale)
             elif (row["record"], "integration_key") in replaced or (row["record"], "local_key") in replaced:
-                _add(applier, tx, name, in_pass, plain)
+                _add(applier, tx, name, job, plain)
                 plain = []
-                _take_over(applier, tx, name, in_pass, row, replaced)
+                _take_over(applier, tx, name, in_pass, job, row, replaced)
             else:
                 plain.append(row)
         elif row["disposition"] == "uncoupling" and row["table"] is None:
@@ -64,7 +69,7 @@ def carry_out(
                 _refuse(applier, tx, row, job, "uncouple", "Its coupling was changed after planning.")
             else:
                 removed.append((row, coupling))
-    _add(applier, tx, name, in_pass, plain)
+    _add(applier, tx, name, job, plain)
     journal_uncoupled(tx, applier.run_id, job, in_pass, [c for _, c in removed], [r["line"] for r, _ in removed])
     tx.remove_couplings([c["id"] for _, c in removed])
     applier.state.update({r["line"]: ("done", "") for r, _ in removed})
@@ -81,9 +86,8 @@ def release(applier: Applier, tx: Transaction, name: str, rows: Sequence[Row]) -
         tx.record_decision(applier.ws.operator, name, "retry", c["local_key"], c["integration_key"], f"run {applier.run_id}")
 
 
-def _add(applier: Applier, tx: Transaction, name: str, in_pass: Pass, rows: Sequence[Row]) -> None:
+def _add(applier: Applier, tx: Transaction, name: str, job: str, rows: Sequence[Row]) -> None:
     """Couple records that are both free."""
-    job = applier.jobs[name, in_pass]
     given = [{"mapping": name, "local_key": r["local_key"], "integration_key": r["integration_key"], "coupled_by_run": applier.run_id} for r in rows]  # fmt: skip
     refused = {no.index: no.reason for no in tx.add_couplings(given)}
     for n, reason in refused.items():
@@ -94,10 +98,9 @@ def _add(applier: Applier, tx: Transaction, name: str, in_pass: Pass, rows: Sequ
 
 
 def _take_over(
-    applier: Applier, tx: Transaction, name: str, in_pass: Pass, row: Row, replaced: dict[tuple[int, str], str | None]
+    applier: Applier, tx: Transaction, name: str, in_pass: Pass, job: str, row: Row, replaced: dict[tuple[int, str], str | None]
 ) -> None:
     """Couple where another coupling gives way, if those in the way are still the ones that the plan showed."""
-    job = applier.jobs[name, in_pass]
     local, integration = row["local_key"], row["integration_key"]
     own = tx.couplings_of(name, "local", [local]).get(local)
     holder = tx.couplings_of(name, "integration", [integration]).get(integration)

@@ -57,7 +57,7 @@ def to_accept(plan: Plan) -> list[str]:
         return []
     advised = {r["mapping"] for r in plan.base.review.to_pylist() if r["recommendation"] == COUPLE}
     creating = set(pc.unique(plan.rows.filter(pc.equal(plan.rows.column("disposition"), "create")).column("mapping")).to_pylist())
-    return [n for n in plan.base.order if n in advised & creating]
+    return [n for n in plan.base.order if n in advised & creating and not plan.base.mappings[n].matched]
 
 
 def _written_sides(plan: Plan) -> set[Side]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from synckit.applying.chunk import Chunk, Line, Sending
 from synckit.applying.progress import Progress, Run
-from synckit.applying.run import Applier
+from synckit.applying.run import COUPLING, Applier
 from synckit.applying.values import typed
 from synckit.errors import SynckitError
 from synckit.ledger.lease import Holder
@@ -72,7 +72,8 @@ def resume_run(
 def _remember(applier: Applier) -> None:
     """What the run had done, as the journal and the jobs tell."""
     for job in applier.ws.ledger.jobs(run=applier.run_id).to_pylist():
-        place = (job["mapping"], PASS_OF[job["direction"]])
+        matched = job["type"] == COUPLING and applier.plan.base.mappings[job["mapping"]].matched
+        place = (job["mapping"], COUPLING if matched else PASS_OF[job["direction"]])
         applier.jobs[place] = job["id"]
         if job["finished"] is not None:
             applier.finished_jobs.add(place)

@@ -21,13 +21,14 @@ from synckit.mapping.model import PASS_DIRECTION, Pass
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind, carries_alone
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import plan_bytes
-from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT, COUNTER_OF, COUNTERS, WRITES
+from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT, COUNTER_OF, COUNTERS, UNMATCHED, WRITES, in_coupling_job
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
 
 ROWS_AT_ONCE = 2000
 HEARTBEAT = timedelta(seconds=20)
+COUPLING = "coupling"  # type of a coupling job, and its place among the jobs of a mapping
 KeepCreating = Literal["yes", "no"] | dict[str, bool]
 
 
@@ -105,6 +106,8 @@ class Applier:
         try:
             self._release()
             for name in self.plan.mappings:
+                if self.plan.base.mappings[name].matched:
+                    self._couple_matched(name)
                 for in_pass in self.plan.base.mappings[name].passes:
                     self._pass(name, in_pass)
             for name in self.plan.mappings:
@@ -180,21 +183,22 @@ class Applier:
             return
         rows = self._rows(name, in_pass, step=1)
         head = self.plan.base.mappings[name]
+        if head.matched:
+            rows = [r for r in rows if not in_coupling_job(r)]
+            if not any(COUNTER_OF[r["disposition"]] or r["disposition"] == "excluded" for r in rows):
+                return  # nothing was coupled, or nothing is to follow: no synchronisation, no job
         if self.plan.base.kind in ("records", "restore", "retry") and not self._concerns(name, in_pass, rows):
             return  # nothing of what was chosen takes part: no job (S-013, S-033, S-089)
         if place not in self.jobs:
             now = by_hand.versions_now(self, name, in_pass, rows)
             with self.ws.ledger.transaction(epoch=self.epoch) as tx:
                 planned = self.plan.counters()[name, in_pass]
-                self.jobs[place] = tx.start_job(
-                    self.run_id,
-                    name,
-                    PASS_DIRECTION[in_pass],
-                    by_hand.JOB_TYPES.get(self.plan.base.kind, "synchronization"),
-                    planned,
-                )
-                by_hand.carry_out(self, tx, name, in_pass, rows, now)
-                self._book_predicted(tx, name, in_pass, rows)
+                if head.matched and in_pass == head.passes[0]:
+                    planned = {c: n - self.plan.coupling_counters(name)[c] for c, n in planned.items()}
+                job_type = "synchronization" if head.matched else by_hand.JOB_TYPES.get(self.plan.base.kind, "synchronization")
+                job = self.jobs[place] = tx.start_job(self.run_id, name, PASS_DIRECTION[in_pass], job_type, planned)
+                by_hand.carry_out(self, tx, name, in_pass, job, rows, now)
+                self._book_predicted(tx, name, in_pass, job, rows)
         self._stamp_equal(name, in_pass, rows)
         for chunk in self._chunks(self._lines(name, in_pass, rows)):
             self._send(chunk)
@@ -208,6 +212,25 @@ class Applier:
             tx.finish_job(self.jobs[place], self._counters(name, in_pass), head.messages.get(in_pass, ""))
         self.finished_jobs.add(place)
 
+    def _couple_matched(self, name: str) -> None:
+        """The job of a coupling by match: one for the mapping, whatever its passes; what found no partner is booked row by row."""
+        head = self.plan.base.mappings[name]
+        in_pass, place = head.passes[0], (name, COUPLING)
+        if place in self.finished_jobs:
+            return
+        rows = [r for r in self._rows(name, in_pass, step=1) if in_coupling_job(r)]
+        if place not in self.jobs:
+            now = by_hand.versions_now(self, name, in_pass, rows)
+            with self.ws.ledger.transaction(epoch=self.epoch) as tx:
+                job = self.jobs[place] = tx.start_job(
+                    self.run_id, name, head.direction, COUPLING, self.plan.coupling_counters(name)
+                )
+                by_hand.carry_out(self, tx, name, in_pass, job, rows, now)
+                self._book_predicted(tx, name, in_pass, job, rows)
+        with self.ws.ledger.transaction(epoch=self.epoch) as tx:
+            tx.finish_job(self.jobs[place], self._counters(*place))
+        self.finished_jobs.add(place)
+
     def _second_step(self, name: str, in_pass: Pass) -> None:
         for chunk in self._chunks(self._lines(name, in_pass, self._rows(name, in_pass, step=2))):
             self._send(chunk)
@@ -219,7 +242,7 @@ class Applier:
         )
         return r.filter(mine).to_pylist()
 
-    def _book_predicted(self, tx: Any, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
+    def _book_predicted(self, tx: Any, name: str, in_pass: Pass, job: str, rows: list[dict[str, Any]]) -> None:
         """Predicted failures and undecided conflicts are booked as failed without sending anything (design section 6)."""
         failing = [r for r in rows if r["disposition"] in BOOKED_AS_FAILED or r["code"] == "fails_again"]
         # what is left out of a plan made by hand stays as it is: no run would have touched it
@@ -235,7 +258,7 @@ class Applier:
         )
         booked, marked, due = [], [], []
         for row in failing:
-            common = {"job_id": self.jobs[name, in_pass], "run_id": self.run_id, "mapping": name, "local_key": row["local_key"],
+            common = {"job_id": job, "run_id": self.run_id, "mapping": name, "local_key": row["local_key"],
                       "integration_key": row["integration_key"]}  # fmt: skip
             mine = errors.get(row["record"])
             for error in mine or [{"code": row["code"], "field": "", "value": None, "message": row["reason"]}]:
@@ -245,16 +268,17 @@ class Applier:
                 marked.append(
                     {"id": coupling["id"], "code": row["code"], "message": row["reason"], "skipped": row["code"] == "fails_again"}
                 )
-            if row[f"{source}_key"] and row["code"] != "fails_again" and (row["coupled"] or self.plan.base.kind != "coupling"):
+            by_itself = row["coupled"] or not (self.plan.base.kind == "coupling" or row["code"] in UNMATCHED)
+            if row[f"{source}_key"] and row["code"] != "fails_again" and by_itself:
                 due.append(
                     {"mapping": name, "side": source, "key": row[f"{source}_key"], "reason": row["reason"], "run_id": self.run_id}
                 )
         if self.plan.base.kind == "modified":
             due += [{"mapping": name, "side": source, "key": r[f"{source}_key"], "reason": r["reason"], "run_id": self.run_id}
                     for r in rows if r["disposition"] == "not coupled"]  # fmt: skip
-        self._remove_couplings(tx, name, in_pass, [r for r in rows if r["disposition"] == "remove coupling"])
+        self._remove_couplings(tx, name, in_pass, job, [r for r in rows if r["disposition"] == "remove coupling"])
         tx.book_errors(booked)
-        tx.mark_results(marked, in_pass, self.jobs[name, in_pass])
+        tx.mark_results(marked, in_pass, job)
         tx.set_due(due)
         tx.clear_due(name, source, [r[f"{source}_key"] for r in failing if r["code"] == "fails_again" and r[f"{source}_key"]])
         reason = f"left out of run {self.run_id} by {self.ws.operator}"
@@ -269,11 +293,11 @@ class Applier:
         counted = sum(self.plan.counters()[name, in_pass].values())
         return counted > skipped or bool(self.plan.base.mappings[name].messages)
 
-    def _remove_couplings(self, tx: Any, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
+    def _remove_couplings(self, tx: Any, name: str, in_pass: Pass, job: str, rows: list[dict[str, Any]]) -> None:
         """Remove the couplings of rows whose partner is gone, as the mapping's policy says; the journal keeps what they were."""
         coupled = tx.couplings_of(name, SOURCE[in_pass], [r[f"{SOURCE[in_pass]}_key"] for r in rows])
         ids = [c["id"] for c in coupled.values()]
-        journal_uncoupled(tx, self.run_id, self.jobs[name, in_pass], in_pass, list(coupled.values()))
+        journal_uncoupled(tx, self.run_id, job, in_pass, list(coupled.values()))
         tx.remove_couplings(ids)
 
     def _stamp_equal(self, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
@@ -384,13 +408,23 @@ class Applier:
     # -- counting ------------------------------------------------------------------------------------------------------------------
 
     def _counters(self, name: str, in_pass: str) -> dict[str, int]:
-        """The eight counters as they became: the planned ones, with every row that came out differently moved to where it belongs."""
+        """The eight counters as they became: the planned ones, with every row that came out differently moved to where it belongs.
+        `in_pass` "coupling": those of the coupling job that comes first where a mapping is coupled by match."""
+        head = self.plan.base.mappings[name]
         counters = dict.fromkeys(COUNTERS, 0)
-        for disposition, n in self.plan.counts[name, in_pass].items():
-            counter = COUNTER_OF[disposition]
-            if counter is not None and disposition not in CARRIED_OUT:
-                counters[counter] += n
-        for row in self._rows(name, in_pass, step=1):
+        matched = self.plan.coupling_counters(name)
+        if in_pass == COUPLING:
+            counters["failed"] = matched["failed"]
+        else:
+            for disposition, n in self.plan.counts[name, in_pass].items():
+                counter = COUNTER_OF[disposition]
+                if counter is not None and disposition not in CARRIED_OUT:
+                    counters[counter] += n
+            if in_pass == head.passes[0]:
+                counters["failed"] -= matched["failed"]
+        for row in self._rows(name, head.passes[0] if in_pass == COUPLING else in_pass, step=1):
+            if head.matched and in_coupling_job(row) != (in_pass == COUPLING):
+                continue
             if row["disposition"] in CARRIED_OUT and row["line"] in self.state:
                 state = self.state[row["line"]][0]
                 counters[{"done": str(COUNTER_OF[row["disposition"]]), "skipped": "skipped"}.get(state, "failed")] += 1

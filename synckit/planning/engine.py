@@ -213,10 +213,15 @@ def planning_run(
 
 def plan_mappings(planning: Planning, chosen: Sequence[str]) -> list[MappingPlan]:
     """The plans of `chosen`, each made over what those before it plan."""
+    from synckit.planning.matching import matched_part
+
     parts = []
     with ThreadPoolExecutor(2) as readers:
         for name in chosen:
             bound = planning.bound[name]
+            if name in planning.request.by_match:
+                parts.append(matched_part(planning, name, readers))
+                continue
             passes = planning.request.passes(bound.mapping)
             if passes:
                 parts.append(plan_mapping(planning, replace(bound, passes=passes), readers))

@@ -65,6 +65,7 @@ class MappingHead:
     released: tuple[str, ...] = ()  # local keys of skipped couplings that a retry takes up again
     resets: bool = False  # the run began from the start: its watermarks are set anew, back as well
     messages: dict[str, str] = field(default_factory=dict)  # passes that cannot run, with the sentence for their job (S-018)
+    matched: bool = False  # coupled by match: a job of type coupling comes before its passes
 
 
 @dataclass

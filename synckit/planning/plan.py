@@ -25,7 +25,7 @@ from synckit.mapping.schema import nearest
 from synckit.planning.creates import NEXT_NUMBER, VALUE
 from synckit.planning.decisions import carried_out, check_resolution, children_of, conflicting_rows
 from synckit.planning.mapping_plan import MappingHead
-from synckit.planning.tables import CARRIED_OUT, CHANGES, COUNTER_OF, COUNTERS
+from synckit.planning.tables import CARRIED_OUT, CHANGES, COUNTER_OF, COUNTERS, in_coupling_job
 
 ORDER = tuple(COUNTER_OF)
 
@@ -176,6 +176,16 @@ class Plan:
                     found[place][counter] += n
         for place, n in self.unmarked().items():
             found[place]["modified"] += n
+        return found
+
+    def coupling_counters(self, mapping: str) -> dict[str, int]:
+        """The planned counters of the coupling job that comes before a mapping's passes; they are part of `counters`, too. All 0 where
+        the mapping is not coupled by match."""
+        found = dict.fromkeys(COUNTERS, 0)
+        if self.base.mappings[mapping].matched:
+            mine = self.rows.filter(pc.equal(self.rows.column("mapping"), mapping)).select(["disposition", "code"]).to_pylist()
+            found["coupled"] = sum(1 for r in mine if r["disposition"] == "coupling")
+            found["failed"] = sum(1 for r in mine if in_coupling_job(r) and r["disposition"] != "coupling")
         return found
 
     def unmarked(self) -> dict[tuple[str, str], int]:

@@ -399,9 +399,9 @@ def carries_both_ways(bound: BoundMapping, in_pass: Pass, request: Request) -> s
     there: 13.13).
     """
     mapping = bound.mapping
-    if mapping.direction != "bidirectional" or request.force or len(bound.passes) == 1:
+    if mapping.direction != "bidirectional" or len(bound.passes) == 1:
         return "TRUE"
-    if request.asks_changed:
+    if request.asks_changed or request.force:
         return "TRUE" if in_pass == "to" else "NOT COALESCE(p.disposition = 'update' AND p.two_way, FALSE)"
     if mapping.semantics == "reference":
         return "TRUE" if in_pass == "to" else "(NOT d.linf)"

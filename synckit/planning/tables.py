@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 #: Disposition -> the job counter it counts under (design section 2); None: counted in no counter.
@@ -33,6 +35,9 @@ COUNTER_OF: dict[str, str | None] = {
 }
 COUNTERS = ("inserted", "modified", "deleted", "unchanged", "skipped", "failed", "coupled", "uncoupled")
 
+#: Codes of the records that coupling by match left without a partner; their disposition is "will fail".
+UNMATCHED = ("no_match", "several_matches", "match_taken", "blank_criteria")
+
 #: Dispositions that write to a system.
 WRITES = ("create", "restore", "update", "couple", "delete")
 #: Dispositions that change what the ledger knows of couplings (an uncoupling may write to a system, too: its row then names a table).
@@ -41,6 +46,12 @@ COUPLES = ("coupling", "uncoupling")
 CARRIED_OUT = (*WRITES, *COUPLES)
 #: Dispositions that apply books as failed, with their error, without sending anything.
 BOOKED_AS_FAILED = ("conflict", "will fail", "blocked", "deleted partner")
+
+
+def in_coupling_job(row: dict[str, Any]) -> bool:
+    """Whether a row of a mapping that is coupled by match belongs to its coupling job, not to the synchronisation that follows."""
+    return row["disposition"] == "coupling" or (row["disposition"] == "will fail" and row["code"] in UNMATCHED)
+
 
 #: One row per record and pass. `record` numbers the records of a mapping from 0 in the plan's order (coupled pair, or a row of one
 #: side); keys and versions are None where that side has no row. `step` 2: written after the mapping's own rows (a reference that

@@ -154,7 +154,11 @@ def remarks(plan: Plan) -> list[Text]:
 
 def couple_first(plan: Plan) -> list[str]:
     """Mappings that would create although the review line recommends to couple."""
-    advised = {r["mapping"] for r in plan.base.review.to_pylist() if r["recommendation"] == COUPLE}
+    advised = {
+        r["mapping"]
+        for r in plan.base.review.to_pylist()
+        if r["recommendation"] == COUPLE and not plan.base.mappings[r["mapping"]].matched
+    }
     return [n for n in plan.mappings if n in advised and any(of.get("create") for (m, _), of in plan.counts.items() if m == n)]
 
 
