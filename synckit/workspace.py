@@ -25,6 +25,7 @@ from synckit.mapping.order import dependency_order
 from synckit.mapping.rules import known_rules
 from synckit.mapping.schema import nearest
 from synckit.mapping.transformation import RuleBook
+from synckit.on_duplicates import OnDuplicates
 from synckit.planning.bind import SIDES, Side, bind
 from synckit.planning.engine import Progress, plan_run
 from synckit.planning.plan import Plan
@@ -44,7 +45,7 @@ def _silent(what: str, rows: int) -> None:
     """No progress is shown."""
 
 
-class Workspace(ByHand, Diagnosing):
+class Workspace(ByHand, Diagnosing, OnDuplicates):
     """An open workspace: two systems, their mappings, and the ledger. Opening it writes nothing."""
 
     def __init__(self, description: Description, clock: Callable[[], datetime] | None = None) -> None:

@@ -330,6 +330,8 @@ class Chunk:
                 drawn = sending.write.values.get(number.name, key if number == self.uid else None)
                 keys["code"] = None if drawn is None else str(drawn)
             applier.made[self.mapping, sending.source_key] = keys
+        if row["code"] == "coupled_by_you":
+            applier.remember_pair(self.mapping, row)
         applier.state[sending.line.number] = ("done", "")
 
     def _outcome(self, sending: Sending, outcome: Outcome) -> dict[str, Any]:
@@ -355,7 +357,7 @@ class Chunk:
             f"{self.side}_stamp": None if own else outcome.token,
             # values of both sides were merged: what they agree on now is in neither print, and unknown is the honest answer
             "fingerprints": ""
-            if row["code"] in ("resolved", "changed_both")
+            if row["code"] in ("resolved", "changed_both", "coupled_by_you")
             else row["local_print" if self.in_pass == "to" else "integration_print"],
         }
 

@@ -95,6 +95,8 @@ def _add(applier: Applier, tx: Transaction, name: str, job: str, rows: Sequence[
     done = [r for n, r in enumerate(rows) if n not in refused]
     tx.journal_intents([_entry(applier, r, job, "couple", "done") for r in done])
     applier.state.update({r["line"]: ("done", "") for r in done})
+    for r in done:
+        applier.remember_pair(name, r)
 
 
 def _take_over(

@@ -84,6 +84,8 @@ def _remember(applier: Applier) -> None:
         if entry["op"] in ("couple", "uncouple"):  # booked with their couplings in one transaction; -1: not a line of the plan
             if entry["seq"] >= 0:
                 applier.state[entry["seq"]] = (entry["state"], entry["error"] or "")
+                if entry["op"] == "couple" and entry["state"] == "done":
+                    applier.remember_pair(entry["mapping"], entry)
             continue
         if entry["state"] != "done":
             applier.state[entry["seq"]] = (entry["state"], entry["error"] or "See the errors of the job.")

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from synckit.applying.refusals import refuse
 from synckit.applying.values import NumberSeries
 from synckit.ledger.lease import Holder
 from synckit.mapping.model import PASS_DIRECTION, Pass
+from synckit.planning import judgements
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind, carries_alone
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import plan_bytes
@@ -105,6 +107,7 @@ class Applier:
         status, message, closing = "finished", "", {}
         try:
             self._release()
+            self._judge()
             for name in self.plan.mappings:
                 if self.plan.base.mappings[name].matched:
                     self._couple_matched(name)
@@ -133,6 +136,26 @@ class Applier:
                 by_hand.release(
                     self, tx, name, [r for p in self.plan.base.mappings[name].passes for r in self._rows(name, p, step=1)]
                 )
+
+    def _judge(self) -> None:
+        """Write down which records were judged not to be the same, each once."""
+        lines = {
+            (r["mapping"], r["source_key"], r["existing_key"]): (r["source_print"], r["existing_print"])
+            for r in self.plan.base.duplicates.to_pylist()
+        }
+        wanted = [(d, a, b) for d in self.plan.decisions if d.kind == judgements.KIND for _, a, b in d.records]
+        for name in dict.fromkeys(d.mapping for d, _, _ in wanted):
+            known = judgements.standing(self.ws.ledger, name)
+            with self.ws.ledger.transaction(epoch=self.epoch) as tx:
+                for d, a, b in (w for w in wanted if w[0].mapping == name):
+                    of = lines.get((name, a, b)) or lines.get((name, b, a), ("", ""))[::-1]
+                    place = (d.value, *((a, b) if d.value == judgements.ACROSS else sorted((a, b))))
+                    if place in known and known[place]["prints"] == {a: of[0], b: of[1]}:
+                        continue
+                    entry = judgements.entry(d.value, (a, b), of, d.note)
+                    tx.record_decision(
+                        d.by or self.ws.operator, name, d.kind, entry["local_key"], entry["integration_key"], str(entry["value"])
+                    )
 
     def result(self, status: str, closing: dict[str, str], message: str) -> Run:
         written = sum(1 for state, _ in self.state.values() if state == "done")
@@ -394,6 +417,16 @@ class Applier:
             schemas = {side: self.ws.systems[side].schema for side in SIDES}
             self._bound[name] = bind(self.ws.description.mapping(name), self.ws.description, schemas)
         return self._bound[name]
+
+    def remember_pair(self, name: str, row: dict[str, Any]) -> None:
+        """A pair that was coupled by decision: what waits for either of its two planned creates goes on with the other record."""
+        for key in (row["local_key"], row["integration_key"]):
+            code = self._codes.get((name, row["local_key"]))
+            self.made[name, key] = {"local_key": row["local_key"], "integration_key": row["integration_key"], "code": code}
+
+    @cached_property
+    def _codes(self) -> dict[tuple[str, str], str | None]:
+        return {(p["mapping"], p["local_key"]): p["local_code"] for p in self.plan.base.pairs.to_pylist()}
 
     def series(self, name: str, in_pass: Pass) -> NumberSeries:
         """The number series of new rows, read from the destination when first needed."""

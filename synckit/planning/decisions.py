@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synckit.errors import SynckitError
+from synckit.planning.judging import with_couples, without_warning
 from synckit.planning.tables import CARRIED_OUT, CHANGES
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ def carried_out(base: PlanBase, decisions: tuple[Decision, ...]) -> tuple[pa.Tab
     """ROWS and CHANGES with the decisions carried out in their order; then what rested on an excluded row is blocked, through any
     number of links."""
     rows, changes = _resolved(base, tuple(d for d in decisions if d.kind == "resolve"))
-    return _excluded(base, rows, tuple(d for d in decisions if d.kind != "resolve")), changes
+    on_duplicates = tuple(d for d in decisions if d.kind in ("couple", "create", "not_the_same"))
+    if on_duplicates:
+        rows, changes = with_couples(base, rows, changes, on_duplicates)
+        rows = without_warning(base, rows, on_duplicates)
+    return _excluded(base, rows, tuple(d for d in decisions if d.kind in ("exclude", "include"))), changes
 
 
 def _excluded(base: PlanBase, rows: pa.Table, decisions: tuple[Decision, ...]) -> pa.Table:

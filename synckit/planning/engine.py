@@ -31,7 +31,7 @@ from synckit.planning.plan import Side as PlanSide
 from synckit.planning.request import Request
 from synckit.planning.snapshot import Tables
 from synckit.planning.steps import second_steps
-from synckit.planning.tables import CHANGES, CONFLICTS, DEPENDS, DUPLICATES, ERRORS, REVIEW, ROWS
+from synckit.planning.tables import CHANGES, CONFLICTS, DEPENDS, DUPLICATES, ERRORS, EVIDENCE, PAIR_CHANGES, PAIRS, REVIEW, ROWS
 from synckit.systems.protocol import Snapshot, System
 
 Progress = Callable[[str, int], None]  # (what is being read, rows so far)
@@ -283,6 +283,10 @@ def assemble(planning: Planning, parts: list[MappingPlan], order: list[str], ope
         review=pa.concat_tables([REVIEW.empty_table(), *(p.review for p in parts)]),
         duplicates=pa.concat_tables([DUPLICATES.empty_table(), *(p.duplicates for p in parts)]),
         conflicts=pa.concat_tables([CONFLICTS.empty_table(), *(p.conflicts for p in parts)]),
+        evidence=pa.concat_tables([EVIDENCE.empty_table(), *(p.likeness.evidence for p in parts if p.likeness)]),
+        pairs=pa.concat_tables([PAIRS.empty_table(), *(p.likeness.pairs for p in parts if p.likeness)]),
+        pair_changes=pa.concat_tables([PAIR_CHANGES.empty_table(), *(p.likeness.pair_changes for p in parts if p.likeness)]),
+        notes=tuple(note for p in parts if p.likeness for note in p.likeness.notes),
         creates={key: table for p in parts for key, table in p.creates.items()},
         quiet=pa.concat_tables([QUIET.empty_table(), *(p.quiet for p in parts)]),
     )

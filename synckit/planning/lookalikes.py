@@ -97,6 +97,7 @@ def scored(planner: MappingPlanner, in_pass: Pass, created: Creates, found: Dupl
             listed[key] = listed.get(key, 0) + 1
             lines.append({"source_key": key, "existing_key": pair[other], "existing_side": destination, "existing_coupled": False,
                           "score": pair["score"], "why": why})  # fmt: skip
+            planner.evidence += _evidence(planner, found, key, destination, pair[other], None, a_is_source)
     letter = "a" if a_is_source else "b"
     for pair in found.within.select(["a_key", "b_key", "side", "score"]).to_pylist():
         if pair["side"] != letter or pair["score"] < THRESHOLD:
@@ -107,6 +108,7 @@ def scored(planner: MappingPlanner, in_pass: Pass, created: Creates, found: Dupl
                 listed[key] = listed.get(key, 0) + 1
                 lines.append({"source_key": key, "existing_key": twin, "existing_side": source, "existing_coupled": False,
                               "score": pair["score"], "why": why})  # fmt: skip
+                planner.evidence += _evidence(planner, found, key, source, twin, letter, True)
     names = {side: planner.names(side, [x["existing_key"] for x in lines if x["existing_side"] == side]) for side in SIDES}
     source_names = planner.names(source, [x["source_key"] for x in lines])
     for line in lines:
@@ -114,6 +116,20 @@ def scored(planner: MappingPlanner, in_pass: Pass, created: Creates, found: Dupl
                  "source_name": source_names.get(line["source_key"]), "existing_name": names[line["existing_side"]].get(line["existing_key"])}  # fmt: skip
     lines.sort(key=lambda x: (x["record"], -x["score"], x["existing_side"], x["existing_key"]))
     return pa.Table.from_pylist(lines, DUPLICATES)
+
+
+def _evidence(
+    planner: MappingPlanner, found: Duplicates, key: str, side: Side, other: str, within: str | None, as_a: bool
+) -> list[dict[str, Any]]:
+    """EVIDENCE of one pair, the planned create first."""
+    a, b = (key, other) if as_a else (other, key)
+    mine, theirs = ("a_value", "b_value") if as_a else ("b_value", "a_value")
+    place = {"mapping": planner.bound.name, "source_key": key, "existing_side": side, "existing_key": other}
+    return [
+        {**place, "position": n, "field": r["field"], "source_value": r[mine], "existing_value": r[theirs], "level": r["level"],
+         "log_odds": r["log_odds"], "score_so_far": r["score_so_far"]}
+        for n, r in enumerate(found.why(a, b, within).to_pylist())
+    ]  # fmt: skip
 
 
 def _why(found: Duplicates, a_key: str, b_key: str, side: str | None) -> str | None:

@@ -19,14 +19,17 @@ from synckit.planning import reconcile as sql
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side
 from synckit.planning.creates import Creates, planned_creates
 from synckit.planning.due import not_due, read_due
+from synckit.planning.judgements import prints, without_judged
+from synckit.planning.judging import PREFERRED, THRESHOLD
 from synckit.planning.known import known_after
 from synckit.planning.lookalikes import search
+from synckit.planning.pairs import first_synchronisation
 from synckit.planning.reasons import describe
 from synckit.planning.resemblance import likenesses, resembling
 from synckit.planning.review import review_line
 from synckit.planning.snapshot import SideReader
 from synckit.planning.steps import follow_ups
-from synckit.planning.tables import CHANGES, CONFLICTS, DEPENDS, DUPLICATES, ERRORS, ROWS
+from synckit.planning.tables import CHANGES, CONFLICTS, DEPENDS, DUPLICATES, ERRORS, EVIDENCE, ROWS
 from synckit.systems.protocol import Condition
 
 if TYPE_CHECKING:
@@ -65,6 +68,7 @@ class MappingHead:
     released: tuple[str, ...] = ()  # local keys of skipped couplings that a retry takes up again
     resets: bool = False  # the run began from the start: its watermarks are set anew, back as well
     messages: dict[str, str] = field(default_factory=dict)  # passes that cannot run, with the sentence for their job (S-018)
+    preferred: str = "local"  # whose values win in a first synchronisation, as the conflict policy says
     matched: bool = False  # coupled by match: a job of type coupling comes before its passes
 
 
@@ -82,6 +86,17 @@ class MappingPlan:
     conflicts: pa.Table
     deferred: list[dict[str, Any]]
     bound: BoundMapping
+    likeness: Likeness | None = None
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What goes with DUPLICATES: the evidence, the pairs that could be coupled and what that would write, and what was not searched."""
+
+    evidence: pa.Table
+    pairs: pa.Table
+    pair_changes: pa.Table
+    notes: tuple[str, ...] = ()
 
 
 def fingerprint(bound: BoundMapping) -> str:
@@ -89,6 +104,13 @@ def fingerprint(bound: BoundMapping) -> str:
     described = bound.mapping.model_dump(mode="json", exclude={"depends_on", "aliases", "only_coupled"})
     columns = [(c.name, c.column, c.type, c.length, c.scale) for side in SIDES for c in bound.side(side).columns]
     return hashlib.sha256(json.dumps([described, columns], sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def preferred(bound: BoundMapping) -> str:
+    """Whose values win where a pair is synchronised for the first time: as the conflict policy says, else the local side's."""
+    if len(bound.mapping.passes()) == 1:
+        return "local" if bound.mapping.passes()[0] == "to" else "integration"
+    return PREFERRED.get(bound.mapping.update_conflict_resolution, "local")
 
 
 class MappingPlanner:
@@ -99,6 +121,8 @@ class MappingPlanner:
         self.readers = {side: self._reader(side) for side in SIDES}
         self.alike_tables: set[str] = set()  # narrow tables whose values have been written alike already
         self.failing_again: set[int] = set()  # records that the first pass of this run turns into skipped ones
+        self.evidence: list[dict[str, Any]] = []  # EVIDENCE, with the position of each line
+        self.search_notes: list[str] = []  # what the search for possible duplicates left out, in sentences
 
     def _reader(self, side: Side) -> SideReader:
         p = self.planning
@@ -335,9 +359,10 @@ class MappingPlanner:
             made[in_pass] = created
             if created.table.num_rows:
                 creates[bound.name, in_pass] = created.table
-            likeness = resembling(self, in_pass, created)
+            likeness = self._unjudged(in_pass, resembling(self, in_pass, created))
             duplicates.append(likeness)
-            found = describe(self, in_pass, created, set(likeness.column("record").to_pylist()))
+            likely = likeness.filter(pc.greater_equal(likeness.column("score"), THRESHOLD))
+            found = describe(self, in_pass, created, set(likely.column("record").to_pylist()))
             rows.append(found.rows)
             changes.append(found.changes)
             errors.append(found.errors)
@@ -370,13 +395,43 @@ class MappingPlanner:
             drawn={p: made[p].drawn for p in bound.passes if made[p].drawn},
             not_due={p: not_due(self, p, counts) for p in bound.passes},
             resets=self.planning.request.from_start and not self.planning.request.chosen,
+            preferred=preferred(bound),
         )
+        alike = pa.concat_tables([DUPLICATES.empty_table(), *duplicates])
         return MappingPlan(
             head, table, pa.concat_tables([CHANGES.empty_table(), *changes]), pa.concat_tables([ERRORS.empty_table(), *errors]),
             pa.concat_tables([DEPENDS.empty_table(), *depends]), review,
-            pa.concat_tables([DUPLICATES.empty_table(), *duplicates]),
-            still, creates, pa.concat_tables([CONFLICTS.empty_table(), *conflicts]), deferred, bound,
+            alike, still, creates, pa.concat_tables([CONFLICTS.empty_table(), *conflicts]), deferred, bound, self._likeness(alike),
         )  # fmt: skip
+
+    def _unjudged(self, in_pass: Pass, lines: pa.Table) -> pa.Table:
+        """`lines` with the prints of their records, without the pairs that were judged not to be the same."""
+        keys: dict[Side, list[str]] = {
+            side: lines.filter(pc.equal(lines.column("existing_side"), side)).column("existing_key").to_pylist() for side in SIDES
+        }
+        source = SOURCE[in_pass]
+        keys[source] += lines.column("source_key").to_pylist()
+        found = {side: prints(self.bound, side, self.planning.snapshots[side], keys[side]) for side in SIDES}
+        existing = zip(lines.column("existing_side").to_pylist(), lines.column("existing_key").to_pylist(), strict=True)
+        columns = {
+            "source_print": [found[source].get(k) for k in lines.column("source_key").to_pylist()],
+            "existing_print": [found[s].get(k) for s, k in existing],
+        }
+        for name, values in columns.items():
+            lines = lines.set_column(lines.schema.get_field_index(name), name, pa.array(values, pa.string()))
+        return without_judged(self.planning.ledger, self.bound.name, source, lines)
+
+    def _likeness(self, alike: pa.Table) -> Likeness | None:
+        """The evidence on possible duplicates, and what coupling each of those pairs would write."""
+        if not alike.num_rows and not self.search_notes:
+            return None
+        free = [
+            (r["source_key"], r["existing_key"]) if r["pass"] == "to" else (r["existing_key"], r["source_key"])
+            for r in alike.to_pylist() if not r["existing_coupled"] and r["existing_side"] == DESTINATION[r["pass"]]
+        ]  # fmt: skip
+        pairs, changes = first_synchronisation(self, free)
+        evidence = pa.Table.from_pylist(list({(e["source_key"], e["existing_side"], e["existing_key"], e["position"]): e for e in self.evidence}.values()), EVIDENCE)  # fmt: skip
+        return Likeness(evidence, pairs, changes, tuple(self.search_notes))
 
     def _seen(self, in_pass: Pass) -> str:
         """The latest version among the source rows that the pass looked at, as ISO text (the new watermark)."""

@@ -24,6 +24,7 @@ from synckit.errors import SynckitError
 from synckit.mapping.schema import nearest
 from synckit.planning.creates import NEXT_NUMBER, VALUE
 from synckit.planning.decisions import carried_out, check_resolution, children_of, conflicting_rows
+from synckit.planning.judging import Judging, created_rows, likely
 from synckit.planning.mapping_plan import MappingHead
 from synckit.planning.tables import CARRIED_OUT, CHANGES, COUNTER_OF, COUNTERS, in_coupling_job
 
@@ -45,9 +46,10 @@ class Side:
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision: `kind` "exclude", "include" (takes an exclusion back) or "resolve" (a conflict), for whole mappings (`records`
-    empty) or for records, each a (pass or "", local key or "", integration key or ""). `value` of a resolve: "local", "integration",
-    "merge", or the side per field as JSON."""
+    """One decision: `kind` "exclude", "include" (takes an exclusion back), "resolve" (a conflict), or on a possible duplicate "couple",
+    "create" or "not_the_same"; for whole mappings (`records` empty) or for records, each a (pass or "", local key or "", integration key
+    or ""). `value` of a resolve: "local", "integration", "merge", or the side per field as JSON; of a couple whose values win ("local",
+    "integration", "neither"); of a not_the_same "across", or the one side on which both keys stand."""
 
     kind: str
     mapping: str
@@ -80,6 +82,10 @@ class PlanBase:
     creates: dict[tuple[str, str], pa.Table]
     quiet: pa.Table
     conflicts: pa.Table
+    evidence: pa.Table
+    pairs: pa.Table
+    pair_changes: pa.Table
+    notes: tuple[str, ...] = ()
     given_id: str = ""  # a plan read from a file keeps the id it was written with
 
     @cached_property
@@ -113,7 +119,7 @@ def _bytes(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-class Plan:
+class Plan(Judging):
     """What a synchronisation would do. Nothing has been written; `Workspace.apply` carries out exactly these rows."""
 
     def __init__(self, base: PlanBase, decisions: tuple[Decision, ...] = ()) -> None:
@@ -205,8 +211,13 @@ class Plan:
         return int(pc.sum(pc.is_in(self.rows.column("disposition"), pa.array(CARRIED_OUT))).as_py() or 0)
 
     def look_alike(self) -> int:
-        """How many planned creates look like records that already exist."""
-        wanted = self.base.duplicates.select(["mapping", "pass", "record"]).group_by(["mapping", "pass", "record"]).aggregate([])
+        """How many planned creates look like records that already exist, and were not decided yet."""
+        wanted = (
+            likely(self.base, self.decisions)
+            .select(["mapping", "pass", "record"])
+            .group_by(["mapping", "pass", "record"])
+            .aggregate([])
+        )
         if not wanted.num_rows:
             return 0
         creates = self.rows.filter(pc.equal(self.rows.column("disposition"), "create")).select(["mapping", "pass", "record"])
@@ -314,7 +325,7 @@ class Plan:
 
     def _expanded(self, mapping: str, in_pass: str) -> pa.Table:
         """The creates of one pass, one line per field that is not blank."""
-        table, head = self.base.creates[mapping, in_pass], self.base.mappings[mapping]
+        table, head = created_rows(self.base, mapping, in_pass, self.decisions), self.base.mappings[mapping]
         tables = []
         for written in head.columns[in_pass]:  # type: ignore[index]
             values = table.column(VALUE + written.column)
@@ -338,10 +349,6 @@ class Plan:
             frame.insert(0, "side", side)
             frames.append(frame)
         return pd.concat(frames, ignore_index=True)
-
-    def duplicates(self, mapping: str | None = None) -> pd.DataFrame:
-        """Planned creates beside the existing records that they look like, and why."""
-        return self._of(self.base.duplicates, mapping).to_pandas()
 
     def conflicts(self, mapping: str | None = None) -> pd.DataFrame:
         """One line per field in which a conflicting record differs: both sides' values and who changed it since the last
@@ -478,6 +485,12 @@ class Plan:
 
             decisions = read_decisions(self, decisions)
         return Plan(self.base, (*self.decisions, *decisions))
+
+    def _with(self, decision: Decision) -> Plan:
+        return Plan(self.base, (*self.decisions, decision))
+
+    def _replaced(self, decisions: tuple[Decision, ...]) -> Plan:
+        return Plan(self.base, decisions)
 
     def undecided(self) -> Plan:
         """The plan as it was made, without any decision."""

@@ -19,10 +19,13 @@ import pyarrow.parquet as pq
 from synckit.errors import SynckitError
 from synckit.planning.mapping_plan import MappingHead, WrittenColumn
 from synckit.planning.plan import Decision, Plan, PlanBase, Side
+from synckit.planning.tables import EVIDENCE, PAIR_CHANGES, PAIRS
 
 FORMAT = "synckit plan"
 VERSION = 1
-FRAMES = ("rows", "changes", "errors", "depends", "review", "duplicates", "quiet", "conflicts")
+FRAMES = ("rows", "changes", "errors", "depends", "review", "duplicates", "quiet", "conflicts", "evidence", "pairs", "pair_changes")
+#: Frames that plans of earlier versions do not hold.
+LATER = {"evidence": EVIDENCE, "pairs": PAIRS, "pair_changes": PAIR_CHANGES}
 LIMIT = 4 << 30  # bytes that one frame may unpack to; a plan is data from outside
 
 
@@ -59,7 +62,7 @@ def plan_bytes(plan: Plan) -> bytes:
         "format": FORMAT, "version": VERSION, "kind": base.kind, "made_at": base.made_at.isoformat(), "operator": base.operator,
         "ledger_id": base.ledger_id, "run_counter": base.run_counter, "order": list(base.order), "whole": base.whole,
         "sides": {s: {**dataclasses.asdict(v), "taken_at": v.taken_at.isoformat()} for s, v in base.sides.items()},
-        "mappings": {n: dataclasses.asdict(m) for n, m in base.mappings.items()}, "creates": creates, "plan_id": base.id,
+        "mappings": {n: dataclasses.asdict(m) for n, m in base.mappings.items()}, "creates": creates, "plan_id": base.id, "notes": list(base.notes),
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
     }  # fmt: skip
     sink = io.BytesIO()
@@ -92,7 +95,12 @@ def read_plan(content: bytes, path: str) -> Plan:
                 raise SynckitError(f"{path} is not a synckit plan.")
             if head["version"] > VERSION:
                 raise SynckitError(f"{path} was written by a newer synckit. Update synckit to read it.")
-            frames = {name: _frame(archive, f"{name}.parquet", head, path) for name in FRAMES}
+            frames = {
+                name: LATER[name].empty_table()
+                if name in LATER and f"{name}.parquet" not in head["sha256"]
+                else _frame(archive, f"{name}.parquet", head, path)
+                for name in FRAMES
+            }
             creates = {tuple(place): _frame(archive, f"creates-{n}.parquet", head, path) for n, place in enumerate(head["creates"])}
             decisions = tuple(
                 Decision(**{**d, "records": tuple(tuple(r) for r in d["records"])})
@@ -102,7 +110,8 @@ def read_plan(content: bytes, path: str) -> Plan:
             kind=head["kind"], made_at=datetime.fromisoformat(head["made_at"]), operator=head["operator"], ledger_id=head["ledger_id"],
             run_counter=head["run_counter"], order=tuple(head["order"]), whole=head["whole"],
             sides={s: Side(**{**v, "taken_at": datetime.fromisoformat(v["taken_at"])}) for s, v in head["sides"].items()},
-            mappings={n: _head(m) for n, m in head["mappings"].items()}, creates=creates, given_id=str(head["plan_id"]), **frames,
+            mappings={n: _head(m) for n, m in head["mappings"].items()}, creates=creates, given_id=str(head["plan_id"]),
+            notes=tuple(head.get("notes", ())), **frames,
         )  # fmt: skip
         return Plan(base, decisions)
     except SynckitError:

@@ -133,6 +133,8 @@ def _alike(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table
             "existing_coupled": grouped.column("taken"),
             "score": grouped.column("score"),
             "why": grouped.column("why"),
+            "source_print": pa.nulls(n, pa.string()),
+            "existing_print": pa.nulls(n, pa.string()),
         }
     ).cast(DUPLICATES)
 

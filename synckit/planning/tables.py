@@ -157,5 +157,42 @@ DUPLICATES = pa.schema(
         ("existing_coupled", pa.bool_()),  # "taken": this create would double a coupled record
         ("score", pa.float64()),
         ("why", pa.string()),  # "same e-mail; same name"
+        ("source_print", pa.string()),  # of the values that say who each record is: a judgement stands while they are the same
+        ("existing_print", pa.string()),
     ]
 )
+
+#: Why two records look alike: one line per piece of evidence of each line of DUPLICATES, in the order in which it adds up.
+EVIDENCE = pa.schema(
+    [
+        ("mapping", pa.string()),
+        ("source_key", pa.string()),
+        ("existing_side", pa.string()),
+        ("existing_key", pa.string()),
+        ("field", pa.string()),  # as the mapping calls it; base, other records, competition: what no single field says
+        ("source_value", pa.string()),  # as compared; None: missing
+        ("existing_value", pa.string()),
+        ("level", pa.string()),  # equal | similar 0.82 | different | missing | ""
+        ("log_odds", pa.float64()),
+        ("score_so_far", pa.float64()),  # the last one is the score of the pair
+    ]
+)
+
+#: Pairs of uncoupled records that may be the same, as planning saw them: what coupling them later needs to know.
+PAIRS = pa.schema(
+    [
+        ("mapping", pa.string()),
+        ("local_key", pa.string()),
+        ("integration_key", pa.string()),
+        ("local_code", pa.string()),
+        ("local_name", pa.string()),
+        ("integration_name", pa.string()),
+        ("local_token", pa.string()),
+        ("integration_token", pa.string()),
+        ("fails", pa.bool_()),  # its first synchronisation would fail
+    ]
+)
+
+#: What the first synchronisation of such a pair would write in each pass, were it coupled.
+PAIR_CHANGES = pa.schema([*(f for f in CHANGES if f.name not in ("record", "step")), ("local_key", pa.string()),
+                          ("integration_key", pa.string()), ("two_way", pa.bool_())])  # fmt: skip

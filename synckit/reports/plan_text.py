@@ -17,7 +17,7 @@ from rich.text import Text
 
 from synckit.planning.plan import KINDS, Plan
 from synckit.planning.review import COUPLE
-from synckit.planning.tables import CARRIED_OUT, CHANGES, DUPLICATES, ERRORS, ROWS
+from synckit.planning.tables import CARRIED_OUT, CHANGES, ERRORS, ROWS
 from synckit.reports.wording import (
     ACTIONS,
     Action,
@@ -265,7 +265,7 @@ def plan_dict(plan: Plan, rows: bool = True) -> dict[str, Any]:
         found["records"] = plan.rows.select(ROWS.names).to_pylist()
         found["changes"] = lines_of(plan.changes(), CHANGES)
         found["errors"] = base.errors.select(ERRORS.names).to_pylist()
-        found["duplicates"] = base.duplicates.select(DUPLICATES.names).to_pylist()
+        found["duplicates"] = lines_of(plan.duplicates())
     return found
 
 

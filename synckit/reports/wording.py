@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synckit.planning.judging import likely
 from synckit.planning.plan import Plan
 
 PASS_WORDS = {"to": "local to integration", "from": "integration to local"}
@@ -127,7 +128,7 @@ def why(
 def likenesses(plan: Plan) -> dict[tuple[str, str, int], str]:
     """Planned create -> "looks like X (same e-mail)": the best match of each."""
     found: dict[tuple[str, str, int], str] = {}
-    for row in plan.base.duplicates.sort_by([("score", "descending")]).to_pylist():
+    for row in likely(plan.base, plan.decisions).sort_by([("score", "descending")]).to_pylist():
         taken = ", which is coupled already" if row["existing_coupled"] else ""
         name = safe(row["existing_name"] or row["existing_key"])
         found.setdefault((row["mapping"], row["pass"], row["record"]), f'looks like "{name}" ({safe(row["why"])}){taken}')
