@@ -408,11 +408,14 @@ def jobs(workspace: WorkspaceOption = None, mapping: Annotated[str | None, typer
 
 @app.command("errors")
 def errors(workspace: WorkspaceOption = None, mapping: Annotated[str | None, typer.Option("--mapping", "-m")] = None, as_json: Json = False,
-           limit: Limit = None) -> None:  # fmt: skip
+           limit: Limit = None,
+           catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every code with its meaning and remedy instead.")] = False) -> None:  # fmt: skip
     """The Integration Synchronization Errors page, newest first."""
+    if catalogue:
+        return cli_diagnosis.print_catalogue(as_json)
     with opened(workspace) as ws:
         table = ws.errors(mapping, limit=limit)
-    frame(
+    return frame(
         table if as_json else table[["run_id", "mapping", "local_key", "integration_key", "message"]],
         as_json,
         "No error has been booked.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 
 from synckit.errors import SynckitError
@@ -37,6 +38,34 @@ def explain(
     raise typer.Exit(0 if told.found else 1)
 
 
+def causes(
+    workspace: WorkspaceOption = None, mapping: OnlyMapping = None,
+    run: Annotated[int | None, typer.Option("--run", help="Only the errors of this run.")] = None,
+    plan: Annotated[str | None, typer.Option("--plan", help="What will fail in this saved plan, instead of what has failed.")] = None,
+    records: Annotated[str | None, typer.Option("--records", metavar="CAUSE", help="The records behind this cause.")] = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Group errors by their root cause, with victims, trend and what fixes each. `synckit errors --catalogue` explains every code."""
+    from synckit.diagnosis.causes import causes_text, plan_causes
+    from synckit.planning.planfile import load_plan
+
+    if plan is not None:
+        found = plan_causes(load_plan(plan))
+    else:
+        with open_workspace(workspace) as ws:
+            if records is not None:
+                found = ws.cause_records(records, mapping=mapping, run=run)
+                if not len(found):
+                    raise SynckitError(f'No error has the cause "{records}". `synckit causes --json` lists them.')
+                return _frame(
+                    found if as_json else found[["run_id", "mapping", "local_key", "integration_key", "message"]], as_json, ""
+                )
+            found = ws.causes(mapping, run=run)
+    if as_json:
+        return _frame(found, True, "")
+    return _show(causes_text(found) if len(found) else "No error has been booked." if plan is None else "Nothing will fail.")
+
+
 # -- what they share ---------------------------------------------------------------------------------------------------------------
 
 
@@ -52,9 +81,25 @@ def _show(view: Any) -> None:
     show(view)
 
 
+def print_catalogue(as_json: bool) -> None:
+    """Every code with its meaning and remedy, as a page in Markdown or as plain values."""
+    from synckit.diagnosis.catalogue import catalogue, catalogue_page
+
+    if as_json:
+        _tell(catalogue().to_dict("records"))
+    else:
+        print(catalogue_page())
+
+
+def _frame(table: pd.DataFrame, as_json: bool, empty: str) -> None:
+    from synckit.cli import frame
+
+    frame(table, as_json, empty)
+
+
 def register(app: typer.Typer) -> None:
     """Add these verbs to the command line."""
-    for verb in (explain,):
+    for verb in (explain, causes):
         app.command(verb.__name__.replace("_", "-"))(verb)
 
 

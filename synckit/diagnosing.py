@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
+import pandas as pd
+
 from synckit.planning.plan import Plan
 
 if TYPE_CHECKING:
@@ -33,6 +35,20 @@ class Diagnosing:
         from synckit.diagnosis.explain import explain
 
         return explain(self._here, mapping, local, integration, key=key, plan=plan, full=full)
+
+    def causes(self, mapping: str | None = None, *, run: int | None = None) -> pd.DataFrame:
+        """Booked errors grouped by root cause, open ones first: victims, trend ("new", "persisting", "solved"), remedy (columns:
+        synckit.diagnosis.causes.CAUSES). `cause_records` lists the errors behind each."""
+        from synckit.diagnosis.causes import causes
+
+        return causes(self._here, mapping, run=run)
+
+    def cause_records(self, cause: str | None = None, *, mapping: str | None = None, run: int | None = None) -> pd.DataFrame:
+        """The booked errors behind a cause (or all of them), newest first, both keys and the column `cause` with each."""
+        from synckit.diagnosis.causes import error_lines
+
+        lines = error_lines(self._here, mapping, run)
+        return lines if cause is None else lines[lines["cause"] == cause].reset_index(drop=True)
 
 
 __all__ = ["Diagnosing"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from synckit.ledger.transaction import error_text
 from synckit.mapping.model import Pass
@@ -64,8 +65,10 @@ def describe(planner: MappingPlanner, in_pass: Pass, created: Creates, alike: se
     """Everything the plan says of the records of one pass that need a look. `alike`: creates that resemble existing records."""
     errors = _errors(planner, in_pass)
     changes = _changes(planner, in_pass)
-    depends, blockers = _depends(planner, in_pass)
+    depends, blockers, blocked = _depends(planner, in_pass)
     rows = _rows(planner, in_pass)
+    waiting = set(rows.filter(pc.equal(rows.column("disposition"), "blocked")).column("record").to_pylist())
+    errors = pa.concat_tables([errors, pa.Table.from_pylist([e for e in blocked if e["record"] in waiting], ERRORS)])
     rows = _with_reasons(rows, errors, blockers, created, changes, alike)
     if planner.planning.request.asks_changed:
         rows = _failing_again(planner, in_pass, rows)
@@ -325,8 +328,8 @@ def _errors(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
     return pa.Table.from_pylist(found, ERRORS)
 
 
-def _depends(planner: MappingPlanner, in_pass: Pass) -> tuple[pa.Table, dict[int, str]]:
-    """What rows wait for, and for the blocked ones the sentence that names it."""
+def _depends(planner: MappingPlanner, in_pass: Pass) -> tuple[pa.Table, dict[int, str], list[dict[str, Any]]]:
+    """What rows wait for, and for the blocked ones the sentence that names it, and every record that blocks them as an error."""
     bound, con = planner.bound, planner.con
     waits = con.execute(
         f"SELECT b.rec, b.field, b.mapping, b.source_key, b.value, p.pass, p.record, p.state, p.name FROM ({sql.blockers(bound, in_pass)}) b "
@@ -334,13 +337,17 @@ def _depends(planner: MappingPlanner, in_pass: Pass) -> tuple[pa.Table, dict[int
     ).fetchall()
     rows: list[dict[str, Any]] = []
     sentences: dict[int, str] = {}
+    errors: list[dict[str, Any]] = []
     for record, number, mapping, source_key, value, parent_pass, parent_record, state, name in waits:
         field = bound.fields[in_pass][number].name if number >= 0 else "parent"
         rows.append({"mapping": bound.name, "pass": in_pass, "record": record, "parent_mapping": mapping, "parent_pass": parent_pass,
                      "parent_record": parent_record, "field": field})  # fmt: skip
         if state == "failing":
-            sentences.setdefault(record, f"Blocked by {mapping} {name or value or source_key}, which cannot be created ({field}).")
-    return pa.Table.from_pylist(rows, DEPENDS), sentences
+            said = f"Blocked by {mapping} {name or value or source_key}, which cannot be created ({field})."
+            sentences.setdefault(record, said)
+            errors.append({"mapping": bound.name, "pass": in_pass, "record": record, "code": "blocked", "field": field, "value": value or None,
+                           "message": said})  # fmt: skip
+    return pa.Table.from_pylist(rows, DEPENDS), sentences, errors
 
 
 __all__ = ["SENTENCES", "Described", "describe"]
