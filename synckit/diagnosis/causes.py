@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace as Row
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -138,13 +139,14 @@ def grouped(
     lines = errors.to_dict("records")
     by_cause: dict[str, list[Line]] = {}
     for line in lines:
-        by_cause.setdefault(str(line["cause"]), []).append({str(k): None if v is pd.NaT or v != v else v for k, v in line.items()})
+        plain: Line = {str(k): None if v is pd.NaT or v != v else v for k, v in line.items()}
+        by_cause.setdefault(str(plain["cause"]), []).append(plain)
     known: dict[tuple[str, str, str], str] = {}
     if names is not None:
         shown: dict[str, list[Line]] = {}
         for mine in by_cause.values():
-            for line in list({_victim(m): m for m in mine}.values())[:EXAMPLES]:
-                shown.setdefault(line["mapping"], []).append(line)
+            for one in list({_victim(m): m for m in mine}.values())[:EXAMPLES]:
+                shown.setdefault(one["mapping"], []).append(one)
         known = {(m, side, key): text for m, some in shown.items() for (side, key), text in names(m, some).items()}
 
     def example(line: Line) -> str:
@@ -277,7 +279,7 @@ def causes_text(frame: pd.DataFrame, limit: int | None = None) -> str:
     """Causes as paragraphs for a terminal, each with its victims and what helps."""
     parts = []
     shown = frame if limit is None else frame.head(limit)
-    for row in shown.itertuples():
+    for row in (Row(**{str(k): v for k, v in line.items()}) for line in shown.to_dict("records")):
         n = count_of(int(row.victims), "record", "records")
         state = f", {row.trend}" if row.trend else ""
         waiting = f", {row.open:,} open" if row.trend and row.open != row.victims else ""
