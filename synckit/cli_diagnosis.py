@@ -66,6 +66,28 @@ def causes(
     return _show(causes_text(found) if len(found) else "No error has been booked." if plan is None else "Nothing will fail.")
 
 
+def report(
+    workspace: WorkspaceOption = None,
+    run: Annotated[int | None, typer.Option("--run", help="The run; left out, the last one.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="All runs since this date, such as 2026-01-31 (UTC).")] = None,
+    mapping: OnlyMapping = None,
+    html: Annotated[str | None, typer.Option("--html", help="Write a page that needs nothing from outside.")] = None,
+    excel: Annotated[str | None, typer.Option("--excel", help="Write a workbook.")] = None,
+    values: Annotated[bool, typer.Option("--values", help="With every field written, old and new.")] = False,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Report what happened: planned beside actual, errors by cause, backlog, what was written where."""
+    with open_workspace(workspace) as ws:
+        found = ws.report(run, since, mapping, values=values)
+    for path, write in ((html, found.to_html), (excel, found.to_excel)):
+        if path is not None:
+            write(path)
+    if as_json:
+        return _tell(found.to_dict())
+    _show(found.to_text() if html is None and excel is None else found.sentence())
+    return _show("".join(f"Written: {path}\n" for path in (html, excel) if path is not None).rstrip()) if html or excel else None
+
+
 # -- what they share ---------------------------------------------------------------------------------------------------------------
 
 
@@ -99,7 +121,7 @@ def _frame(table: pd.DataFrame, as_json: bool, empty: str) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add these verbs to the command line."""
-    for verb in (explain, causes):
+    for verb in (explain, causes, report):
         app.command(verb.__name__.replace("_", "-"))(verb)
 
 

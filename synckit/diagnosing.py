@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 import pandas as pd
@@ -11,6 +12,7 @@ from synckit.planning.plan import Plan
 
 if TYPE_CHECKING:
     from synckit.diagnosis.explain import Explanation
+    from synckit.reports.job_report import Report
     from synckit.workspace import Workspace
 
 
@@ -49,6 +51,15 @@ class Diagnosing:
 
         lines = error_lines(self._here, mapping, run)
         return lines if cause is None else lines[lines["cause"] == cause].reset_index(drop=True)
+
+    def report(
+        self, run: int | None = None, since: str | datetime | None = None, mapping: str | None = None, *, values: bool = False
+    ) -> Report:
+        """What happened in one run (the last where nothing is said) or since a moment: frames, figure, HTML, Excel, JSON, text. See
+        synckit.reports.job_report.report."""
+        from synckit.reports.job_report import report
+
+        return report(self._here, run, since, mapping, values=values)
 
 
 __all__ = ["Diagnosing"]

@@ -1,0 +1,359 @@
+"""The report of jobs: one result over runs, with planned beside actual, causes, backlog and writes; shown in many ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from synckit.diagnosis.causes import CAUSES, causes, error_lines
+from synckit.errors import SynckitError
+from synckit.planning.tables import COUNTERS
+from synckit.reports.plan_text import frame_view, lines_of, plain
+from synckit.reports.wording import count_of, safe
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from synckit.workspace import Workspace
+
+PLANNED = tuple(f"planned_{c}" for c in COUNTERS)
+JOB_COLUMNS = ("run_id", "mapping", "direction", "type", "status", "started", "finished", "duration", "rows_per_second", *COUNTERS, *PLANNED, "message", "id")  # fmt: skip
+WRITE_COLUMNS = ("id", "run_id", "job_id", "mapping", "direction", "step", "side", "table_name", "op", "local_key", "integration_key", "state", "error", "at")  # fmt: skip
+#: Sections in the order of every rendering: name of the frame, its title.
+SECTIONS = (
+    ("runs", "Runs: outcomes over time"),
+    ("jobs", "Jobs"),
+    ("planned", "Planned beside actual"),
+    ("mappings", "Mappings"),
+    ("causes", "Errors by cause"),
+    ("errors", "Errors"),
+    ("skipped", "Skipped backlog"),
+    ("written", "Written"),
+    ("writes", "Rows written"),
+    ("fields", "Fields written"),
+    ("decisions", "Decisions"),
+    ("sums", "Do the numbers add up?"),
+)
+TEXT_SECTIONS = ("runs", "jobs", "planned", "causes", "skipped", "written", "decisions")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What happened. `frames`: name -> DataFrame (SECTIONS), each number of one standing in the rows of another; `scope` says of what.
+
+    `to_html`, `to_excel`, `to_dict`, `to_json`, `to_text` and `figure` show the same frames."""
+
+    title: str
+    scope: dict[str, Any]
+    frames: dict[str, pd.DataFrame] = field(repr=False)
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        return self.frames[name]
+
+    def total(self, counter: str) -> int:
+        return int(self.frames["jobs"][counter].sum()) if len(self.frames["jobs"]) else 0
+
+    def sentence(self) -> str:
+        """The whole in one sentence; every number is a sum over `jobs`."""
+        jobs = self.frames["jobs"]
+        parts = [f"{self.total(c):,} {c}" for c in COUNTERS if self.total(c) or c in ("inserted", "modified", "failed")]
+        runs = count_of(len(self.frames["runs"]), "run", "runs")
+        told = f"{runs}, {count_of(len(jobs), 'job', 'jobs')}: {', '.join(parts)}."
+        waiting = len(self.frames["skipped"])
+        return told + (f" {count_of(waiting, 'record is', 'records are')} skipped." if waiting else "")
+
+    # -- renderings ----------------------------------------------------------------------------------------------------------------
+
+    def figure(self) -> Figure:
+        """Outcomes per run and errors by cause, as one matplotlib figure; transparent, readable in light and dark."""
+        from synckit.reports.job_figure import job_figure
+
+        return job_figure(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: title, scope, sentence, and every frame as a list of lines."""
+        return {
+            "title": self.title,
+            "scope": self.scope,
+            "sentence": self.sentence(),
+            **{n: lines_of(f) for n, f in self.frames.items()},
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1, default=str)
+
+    def to_text(self) -> str:
+        parts = [safe(self.title), self.sentence()]
+        titles = dict(SECTIONS)
+        for name in TEXT_SECTIONS:
+            if len(self.frames[name]):
+                parts += ["", titles[name], plain(frame_view(short(name, self.frames[name]), 20), 120)]
+        return "\n".join(parts)
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """One page that needs nothing from outside, for screen (light and dark) and print; written to `path` where given."""
+        from synckit.reports.job_html import job_html
+
+        page = job_html(self)
+        if path is not None:
+            _write(Path(path).expanduser(), page)
+        return page
+
+    def to_excel(self, path: str | Path) -> None:
+        """One workbook, a sheet per section: real types, filters, frozen headers, text that is never a formula."""
+        from openpyxl import Workbook
+
+        from synckit.planning.excel import _fill, _row, _sheet
+
+        target = Path(path).expanduser()
+        book = Workbook(write_only=True)
+        head = book.create_sheet("Report")
+        head.column_dimensions["A"].width = 28
+        _row(head, [self.title], bold=1)
+        _row(head, [self.sentence()])
+        for name, value in self.scope.items():
+            _row(head, [name, value])
+        for name, title in SECTIONS:
+            frame = self.frames[name]
+            if len(frame.columns):
+                sheet = _sheet(book, title.partition(":")[0].rstrip("?")[:31], list(frame.columns), len(frame), str(target))
+                _fill(sheet, (tuple(_cell(v) for v in line) for line in frame.itertuples(index=False, name=None)))
+        try:
+            book.save(target)
+        except OSError as error:
+            raise SynckitError(f"{target} cannot be written: {error.strerror or error}.") from None
+
+    def _repr_html_(self) -> str:
+        from synckit.reports.job_html import job_fragment
+
+        return job_fragment(self)
+
+    def __repr__(self) -> str:
+        return f"<Report {self.title}: {self.sentence()}>"
+
+
+def short(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a section that fit a narrow place; counters that are 0 everywhere are left out."""
+    kept = [c for c in frame.columns if c in COUNTERS and len(frame) and frame[c].fillna(0).any()]
+    if name in ("runs", "jobs"):
+        first = (
+            ["run_id", "started", "status"]
+            if name == "runs"
+            else ["run_id", "mapping", "direction", "status", "duration", "rows_per_second"]
+        )
+        return frame[[*(c for c in first if c in frame), *kept]]
+    wanted = {"causes": ["title", "mapping", "value", "victims", "open", "trend"], "skipped": ["mapping", "local_key", "message", "at", "days"],
+              "decisions": ["at", "operator", "mapping", "kind", "local_key", "value"]}.get(name)  # fmt: skip
+    return frame if wanted is None else frame[[c for c in wanted if c in frame]]
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, pd.Timestamp):
+        return None if value is pd.NaT else value.to_pydatetime()
+    if value is None or value is pd.NaT or value is pd.NA or value != value:
+        return None
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _write(target: Path, text: str) -> None:
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SynckitError(f"{target} cannot be written: {error.strerror or error}.") from None
+
+
+# -- gathering ---------------------------------------------------------------------------------------------------------------------
+
+
+def report(
+    ws: Workspace, run: int | None = None, since: str | datetime | None = None, mapping: str | None = None, *, values: bool = False
+) -> Report:
+    """The report of one run (the last one where nothing is said), or of all runs since a moment (UTC, "2026-01-31" or a datetime),
+    of all mappings or one. `values` adds the frame `fields`: every field written, old and new. Reads only the ledger."""
+    name = None if mapping is None else ws.description.mapping(mapping).name
+    runs = ws.ledger.runs().to_pandas()
+    if run is not None and since is not None:
+        raise SynckitError("Say a run or since when, not both.")
+    if since is not None:
+        begin = _moment(since)
+        runs = runs[pd.to_datetime(runs["started"], utc=True) >= begin]
+    elif run is not None or len(runs):
+        wanted = run if run is not None else int(runs["id"].max())
+        runs = runs[runs["id"] == wanted]
+        if not len(runs) and run is not None:
+            raise SynckitError(f"There is no run {run}. `synckit jobs` lists them.")
+    numbers = {int(n) for n in runs["id"]}
+    jobs = ws.ledger.jobs(name).to_pandas()
+    jobs = jobs[jobs["run_id"].isin(numbers)]
+    errors = error_lines(ws, name)
+    errors = errors[errors["run_id"].isin(numbers)].reset_index(drop=True)
+    grouped = causes(ws, name)
+    grouped = grouped[grouped["cause"].isin(set(errors["cause"]))]
+    victims = errors.assign(victim=errors["local_key"].fillna(errors["integration_key"])).drop_duplicates(
+        ["cause", "mapping", "victim"]
+    )
+    counted = victims["cause"].value_counts()  # of these runs alone
+    grouped = grouped.assign(victims=[int(counted[c]) for c in grouped["cause"]])
+    lines = pd.concat([ws.ledger.journal(run=n, mapping=name).to_pandas() for n in sorted(numbers)] or [pd.DataFrame(columns=[*WRITE_COLUMNS, "before", "after"])],
+                      ignore_index=True)  # fmt: skip
+    decisions = _decided(ws.ledger.decisions(name).to_pandas(), ws.ledger.runs().to_pandas(), numbers)
+    of = (
+        f"run {run}"
+        if run is not None
+        else f"since {since}"
+        if since is not None
+        else f"run {max(numbers)}"
+        if numbers
+        else "no run yet"
+    )
+    scope = {"local": ws.systems["local"].title, "integration": ws.systems["integration"].title, "mapping": name or "all",
+             "runs": ", ".join(map(str, sorted(numbers))) or "none", "made at (UTC)": f"{ws.clock():%Y-%m-%d %H:%M:%S}", "by": ws.operator}  # fmt: skip
+    return built(
+        f"Job report, {of}" + (f", {name}" if name else ""),
+        scope,
+        runs,
+        jobs,
+        errors,
+        grouped,
+        ws.skipped(name),
+        lines,
+        decisions,
+        ws.clock(),
+        values,
+    )
+
+
+def _decided(decisions: pd.DataFrame, runs: pd.DataFrame, numbers: set[int]) -> pd.DataFrame:
+    """The decisions that shaped these runs: taken after the run before them, up to the end of the last."""
+    if not len(decisions) or not numbers:
+        return decisions.head(0)
+    before, mine = runs[runs["id"] < min(numbers)], runs[runs["id"].isin(numbers)]
+    if len(before):
+        decisions = decisions[decisions["at"] > before["started"].max()]
+    ended = mine["finished"].notna().all() and max(numbers) < runs["id"].max()
+    return decisions[decisions["at"] <= mine["finished"].max()] if ended else decisions
+
+
+def built(
+    title: str,
+    scope: dict[str, Any],
+    runs: pd.DataFrame,
+    jobs: pd.DataFrame,
+    errors: pd.DataFrame,
+    grouped: pd.DataFrame,
+    skipped: pd.DataFrame,
+    lines: pd.DataFrame,
+    decisions: pd.DataFrame,
+    now: datetime,
+    values: bool = False,
+) -> Report:
+    """A report of frames from anywhere: a ledger, or logs that were brought along."""
+    jobs = jobs.sort_values(["run_id", "started", "mapping"], kind="stable").reset_index(drop=True)
+    rows = jobs[[c for c in COUNTERS if c in jobs]].sum(axis=1) if len(jobs) else pd.Series(dtype=float)
+    jobs = jobs.assign(rows_per_second=(rows / jobs["duration"].where(jobs["duration"] > 0)).astype("float64").round(1))
+    jobs = jobs[[c for c in JOB_COLUMNS if c in jobs]]
+    per_run = jobs.groupby("run_id")[list(COUNTERS)].sum() if len(jobs) else pd.DataFrame(columns=list(COUNTERS))
+    runs = runs.rename(columns={"id": "run_id"}).sort_values("run_id", kind="stable")
+    runs = runs.merge(per_run, left_on="run_id", right_index=True, how="left")
+    kept = ["run_id", "kind", "status", "operator", "started", "finished", *COUNTERS, "message"]
+    runs = runs[[c for c in kept if c in runs]].reset_index(drop=True)
+    runs[list(COUNTERS)] = runs[list(COUNTERS)].fillna(0).astype("int64")
+    per_mapping = (
+        jobs.groupby("mapping", sort=False)[list(COUNTERS)].sum().reset_index()
+        if len(jobs)
+        else pd.DataFrame(columns=["mapping", *COUNTERS])
+    )
+    lines = lines.copy()
+    written = lines.groupby(["run_id", "mapping", "direction", "side", "table_name", "op", "state"], dropna=False, sort=False).size().reset_index(name="rows") if len(lines) else pd.DataFrame(columns=["run_id", "mapping", "direction", "side", "table_name", "op", "state", "rows"])  # fmt: skip
+    age = pd.array([_days(now, at) for at in skipped["at"]], dtype="Int64")
+    frames = {
+        "runs": runs, "jobs": jobs, "planned": _planned(jobs), "mappings": per_mapping, "causes": grouped[[c for c in CAUSES if c in grouped]].reset_index(drop=True),
+        "errors": errors.reset_index(drop=True), "skipped": skipped.assign(days=age).reset_index(drop=True), "written": written,
+        "writes": lines[[c for c in WRITE_COLUMNS if c in lines]], "fields": _fields(lines) if values else pd.DataFrame(), "decisions": decisions.reset_index(drop=True),
+        "sums": _sums(runs, jobs, lines, errors, grouped),
+    }  # fmt: skip
+    return Report(title, scope, frames)
+
+
+def _planned(jobs: pd.DataFrame) -> pd.DataFrame:
+    """One line per job and counter that was planned or came about."""
+    found = []
+    for job in jobs.to_dict("records"):
+        for c in COUNTERS:
+            if f"planned_{c}" in job and (job[c] or job[f"planned_{c}"]):
+                found.append(
+                    (job["run_id"], job["mapping"], job["direction"], c, job[f"planned_{c}"], job[c], job[c] - job[f"planned_{c}"])
+                )
+    return pd.DataFrame(found, columns=["run_id", "mapping", "direction", "counter", "planned", "actual", "difference"])
+
+
+def _sums(runs: pd.DataFrame, jobs: pd.DataFrame, lines: pd.DataFrame, errors: pd.DataFrame, grouped: pd.DataFrame) -> pd.DataFrame:
+    """The same number counted in two places: what it is, both counts, whether they agree."""
+    found: list[tuple[str, int, int]] = [
+        (f"{c}: jobs, runs", int(jobs[c].sum()), int(runs[c].sum())) for c in COUNTERS if len(jobs)
+    ]
+    found.append(
+        (
+            "error lines: listed, behind their causes",
+            len(errors),
+            int(errors["cause"].isin(set(grouped["cause"])).sum()) if len(errors) else 0,
+        )
+    )
+    if len(lines):
+        done = lines[lines["state"] == "done"]
+        first = done[done["step"] == 1]
+        for counter, op in (("inserted", "insert"), ("deleted", "delete")):
+            found.append((f"{counter}: jobs, journal", int(jobs[counter].sum()), int((first["op"] == op).sum())))
+    return pd.DataFrame([(w, a, b, a == b) for w, a, b in found], columns=["what", "here", "there", "agree"])
+
+
+def _fields(lines: pd.DataFrame) -> pd.DataFrame:
+    """One line per field of every row written, with its old and new value and both keys."""
+    found = []
+    for w in lines[~lines["op"].isin(["couple", "uncouple"])].to_dict("records"):
+        before, after = (json.loads(w[c]) if isinstance(w[c], str) and w[c] else {} for c in ("before", "after"))
+        for column in dict.fromkeys([*after, *before]):
+            found.append((w["run_id"], w["mapping"], w["direction"], w["side"], w["table_name"], w["op"], w["state"], w["local_key"], w["integration_key"], column,
+                          _text(before, column), _text(after, column)))  # fmt: skip
+    columns = [
+        "run_id",
+        "mapping",
+        "direction",
+        "side",
+        "table_name",
+        "op",
+        "state",
+        "local_key",
+        "integration_key",
+        "column",
+        "old",
+        "new",
+    ]
+    return pd.DataFrame(found, columns=columns)
+
+
+def _text(values: Mapping[str, Any], column: str) -> str | None:
+    value = values.get(column)
+    return None if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _days(now: datetime, at: Any) -> int | None:
+    moment = pd.to_datetime(at, utc=True, errors="coerce")
+    return None if moment is pd.NaT else max((pd.Timestamp(now, tz=UTC) - moment).days, 0)
+
+
+def _moment(since: str | datetime) -> pd.Timestamp:
+    try:
+        moment = pd.Timestamp(since)
+    except ValueError:
+        raise SynckitError(f'"{since}" is no date. Write it like 2026-01-31 or 2026-01-31T08:00.') from None
+    return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+
+
+__all__ = ["SECTIONS", "Report", "built", "report", "short"]

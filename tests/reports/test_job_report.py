@@ -1,0 +1,151 @@
+"""The job report: its sums hold against the ledger, its page stands alone, its workbook opens with real types."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import openpyxl
+import pandas as pd
+import pytest
+
+from synckit.demo import make_demo
+from synckit.errors import SynckitError
+from synckit.planning.tables import COUNTERS
+from synckit.reports.job_report import SECTIONS, Report, built
+from synckit.workspace import Workspace, open_workspace
+
+
+@pytest.fixture(scope="module")
+def ws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    with open_workspace(make_demo(tmp_path_factory.mktemp("report") / "demo")) as ws:
+        plan = ws.plan_full(["CURRENCY", "SALESPEOPLE", "PAYMENT TERMS", "VENDOR"]).exclude("VENDOR", warning="possible_duplicate")
+        ws.apply(plan, accept=list(plan.mappings))
+        ws.apply(ws.plan_modified(["CURRENCY", "VENDOR"]))
+        yield ws
+
+
+@pytest.fixture(scope="module")
+def report(ws: Workspace) -> Report:
+    return ws.report(since="2000-01-01", values=True)
+
+
+def ledger(ws: Workspace, query: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(ws.ledger.address.removeprefix("sqlite:///")) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_every_sum_is_the_ledgers(ws: Workspace, report: Report) -> None:
+    sums = ledger(ws, f"SELECT {', '.join(f'sum({c}), sum(planned_{c})' for c in COUNTERS)} FROM job")[0]  # noqa: S608
+    for n, counter in enumerate(COUNTERS):
+        assert report.total(counter) == int(report["runs"][counter].sum()) == sums[2 * n]
+        mine = report["planned"][report["planned"]["counter"] == counter]
+        assert (int(mine["actual"].sum()), int(mine["planned"].sum())) == sums[2 * n : 2 * n + 2]
+    assert len(report["errors"]) == ledger(ws, "SELECT count(*) FROM job_error")[0][0]
+    assert len(report["jobs"]) == ledger(ws, "SELECT count(*) FROM job")[0][0]
+    assert len(report["skipped"]) == ledger(ws, "SELECT count(*) FROM coupling WHERE skipped")[0][0]
+    assert int(report["written"]["rows"].sum()) == len(report["writes"])
+    assert report["sums"]["agree"].all(), report["sums"]
+
+
+def test_every_number_of_a_cause_has_its_rows(report: Report) -> None:
+    for cause in report["causes"].itertuples():
+        mine = report["errors"][report["errors"]["cause"] == cause.cause]
+        assert len(mine[["mapping", "local_key", "integration_key"]].drop_duplicates()) == cause.victims
+
+
+def test_fields_are_there_when_asked_for(ws: Workspace, report: Report) -> None:
+    fields = report["fields"]
+    renamed = fields[(fields["old"] == "Danish Krone") & (fields["new"] == "Danish Krone (DKK)")]
+    assert len(renamed) == 1 and renamed.iloc[0][["local_key", "integration_key"]].notna().all()
+    assert not len(ws.report(run=1)["fields"])
+
+
+def test_a_run_a_mapping_a_day(ws: Workspace) -> None:
+    assert ws.report()["runs"]["run_id"].tolist() == [2]
+    assert set(ws.report(run=1, mapping="VENDOR")["jobs"]["mapping"]) == {"VENDOR"}
+    assert not len(ws.report(since=datetime(2999, 1, 1))["jobs"])
+    with pytest.raises(SynckitError, match="no run 9"):
+        ws.report(run=9)
+    with pytest.raises(SynckitError, match="is no date"):
+        ws.report(since="last tuesday")
+    with pytest.raises(SynckitError, match="not both"):
+        ws.report(1, since="2026-01-01")
+
+
+def test_the_page_stands_alone_and_its_links_lead_somewhere(report: Report, tmp_path: Path) -> None:
+    page = report.to_html(tmp_path / "r.html")
+    assert (tmp_path / "r.html").read_text(encoding="utf-8") == page
+    outside = re.findall(r"""(?:src|href)=["'](?!#)[^"']*|url\((?!#)[^)]*|@import|<script""", page)
+    assert not outside
+    anchors = set(re.findall(r'id="([^"]+)"', page))
+    links = set(re.findall(r'href="#([^"]+)"', page)) - set(re.findall(r'xlink:href="#([^"]+)"', page))
+    assert links <= anchors, links - anchors
+    assert "@media print" in page and "prefers-color-scheme: dark" in page
+    assert page == report.to_html()
+
+
+def test_the_workbook_has_real_types_filters_and_no_formula(report: Report, tmp_path: Path) -> None:
+    report.to_excel(tmp_path / "r.xlsx")
+    book = openpyxl.load_workbook(tmp_path / "r.xlsx")
+    assert book.sheetnames[0] == "Report" and len(book.sheetnames) == len([n for n, _ in SECTIONS if len(report[n].columns)]) + 1
+    jobs = book["Jobs"]
+    head = [c.value for c in jobs[1]]
+    assert jobs.freeze_panes == "A2" and jobs.auto_filter.ref
+    assert [int(r[head.index("inserted")].value) for r in jobs.iter_rows(min_row=2)] == report["jobs"]["inserted"].tolist()
+    assert isinstance(jobs.cell(2, head.index("started") + 1).value, datetime)
+    assert all(cell.data_type != "f" for sheet in book for row in sheet.iter_rows() for cell in row)
+
+
+def test_values_are_hostile(report: Report, tmp_path: Path) -> None:
+    errors = report["errors"].copy()
+    errors["message"], errors["value"] = "<script>alert(1)</script>", "=cmd|' /C calc'!A0"
+    hostile = Report("<b>", {}, {**report.frames, "errors": errors})
+    assert "<script>alert" not in hostile.to_html() and "<script>alert" not in hostile._repr_html_()
+    hostile.to_excel(tmp_path / "h.xlsx")
+    assert all(c.data_type == "s" for c in openpyxl.load_workbook(tmp_path / "h.xlsx")["Errors by cause"][1])
+
+
+def test_plain_values_and_text(report: Report) -> None:
+    again = json.loads(report.to_json())
+    assert len(again["jobs"]) == len(report["jobs"]) and again["sentence"] == report.sentence()
+    assert report.sentence() in report.to_text()
+    assert report.figure().axes
+
+
+def test_an_empty_ledger_has_a_report(tmp_path: Path) -> None:
+    with open_workspace(make_demo(tmp_path / "demo")) as ws:
+        empty = ws.report()
+        assert empty.to_html() and empty.to_text() and empty.to_dict()
+        empty.to_excel(tmp_path / "e.xlsx")
+
+
+def test_a_hundred_thousand_changes_stay_below_two_megabytes(report: Report) -> None:
+    n = 100_000
+    line = report["writes"].iloc[[0]]
+    lines = pd.concat([line] * n, ignore_index=True).assign(
+        before='{"name": "' + "old " * 10 + '"}', after='{"name": "' + "new " * 10 + '"}', id=range(n)
+    )
+    lines["local_key"] = [f"key {i}" for i in range(n)]
+    errors = pd.concat([report["errors"].iloc[[0]]] * n, ignore_index=True).assign(cause=[f"cause {i % 500}" for i in range(n)])
+    runs = report["runs"].rename(columns={"run_id": "id"}).drop(columns=list(COUNTERS))
+    large = built(
+        "large",
+        {},
+        runs,
+        report["jobs"],
+        errors,
+        report["causes"],
+        report["skipped"],
+        lines,
+        report["decisions"],
+        datetime(2026, 1, 1),
+        values=True,
+    )
+    page = large.to_html()
+    assert len(page.encode()) < 2_000_000
+    assert "of 100,000 shown" in page
