@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
 import pandas as pd
@@ -11,10 +12,12 @@ import pandas as pd
 from synckit.errors import SynckitError
 from synckit.planning import manual, matching
 from synckit.planning.bind import SIDES, Side, bind
+from synckit.planning.drift import Drift, drift_of
 from synckit.planning.engine import Planning, planning_run
 from synckit.planning.looking import look, lost
 from synckit.planning.plan import Plan
 from synckit.planning.request import Kind, Request
+from synckit.planning.undo import undoing
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
@@ -135,6 +138,23 @@ class ByHand:
         chosen = _chosen(self._ws, mapping, local, integration, records)
         with _planning(self._ws, "delete") as planning:
             return manual.deletion(planning, chosen, self._ws.operator)
+
+    def plan_undo(self, run: int) -> Plan:
+        """Plan to take back what a run wrote (see synckit.planning.undo.undoing); what is undone is then held until `lift`."""
+        with _planning(self._ws, "undo") as planning:
+            return undoing(planning, run, self._ws.operator)
+
+    def drift(self, plan: Plan) -> Drift:
+        """What has changed since `plan` was made: `.frame`, one line per row that is not as planned, and `.sentence()`.
+
+        Raises SynckitError, as apply would, where the plan was made for other systems, another ledger or other mappings.
+        """
+        from synckit.applying.refusals import refuse_others
+
+        refuse_others(self._ws, plan)
+        with _planning(self._ws, "records") as p:
+            now = datetime.now(UTC).replace(tzinfo=None)  # the snapshots of plans know no other clock
+            return drift_of(plan, p.bound, p.snapshots, p.systems, p.ledger, now)
 
     # -- skipped and held ------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from synckit import cli_diagnosis
+from synckit.cli_undo import register as register_undo
 from synckit.cli_verbs import register
 from synckit.errors import SynckitError
 from synckit.planning.plan import Plan
@@ -176,12 +177,20 @@ def show_plan(
     changes: Annotated[bool, typer.Option("--changes", help="One line per field that is written.")] = False,
     rows: Annotated[bool, typer.Option("--rows", help="One line per record.")] = False,
     excel: Annotated[str | None, typer.Option("--excel", help="Write an Excel workbook in which a colleague can decide.")] = None,
+    drift: Annotated[bool, typer.Option("--drift", help="How old the plan is, and which of its rows have changed since.")] = False,
+    workspace: WorkspaceOption = None,
     as_json: Json = False,
     limit: Limit = None,
 ) -> None:
     """Look at a saved plan: the whole, its records, its fields, or as a workbook."""
     loaded = load_plan(plan)
-    if excel is not None:
+    if drift:
+        with opened(workspace) as ws:
+            found = ws.drift(loaded)
+        if not as_json:
+            show(found.sentence())
+        frame(found.frame, as_json, "", limit)
+    elif excel is not None:
         loaded.to_excel(excel)
         show(
             f"Written: {safe(excel)}. Its decisions come back with: synckit decide {safe(plan)} --excel {safe(excel)} --out NEW.plan"
@@ -529,6 +538,7 @@ def lab(
 
 register(app)
 cli_diagnosis.register(app)
+register_undo(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 
 def refuse(ws: Workspace, plan: Plan, accept: Sequence[str]) -> None:
     """Raise SynckitError where `plan` must not be applied here, naming the reason; nothing has been written then."""
+    refuse_others(ws, plan)
+    for side in _written_sides(plan):
+        if ws.systems[side].read_only:
+            raise SynckitError(f"{ws.systems[side].title} cannot be written: {ws.systems[side].read_only}")
+    missing = [n for n in to_accept(plan) if n not in {ws.description.mapping(a).name for a in accept}]
+    if missing:
+        named = " ".join(f'--accept "{n}"' if " " in n else f"--accept {n}" for n in missing)
+        raise SynckitError(
+            f"Both sides of {', '.join(missing)} hold records, so coupling is recommended before creating: a full synchronisation may double "
+            f"them. Nothing was applied. Look at the possible duplicates, then exclude these mappings or accept them by name: {named}."
+        )
+
+
+def refuse_others(ws: Workspace, plan: Plan) -> None:
+    """Raise SynckitError where `plan` was made for other systems, with another ledger, or with mappings that gave other values."""
     for side in SIDES:
         planned, now = plan.base.sides[side], ws.systems[side]
         if planned.identity != now.identity():
@@ -37,16 +52,6 @@ def refuse(ws: Workspace, plan: Plan, accept: Sequence[str]) -> None:
             raise SynckitError(
                 f"Mapping {name} has been changed since the plan was made and would now give other values. Plan again."
             )
-    for side in _written_sides(plan):
-        if ws.systems[side].read_only:
-            raise SynckitError(f"{ws.systems[side].title} cannot be written: {ws.systems[side].read_only}")
-    missing = [n for n in to_accept(plan) if n not in {ws.description.mapping(a).name for a in accept}]
-    if missing:
-        named = " ".join(f'--accept "{n}"' if " " in n else f"--accept {n}" for n in missing)
-        raise SynckitError(
-            f"Both sides of {', '.join(missing)} hold records, so coupling is recommended before creating: a full synchronisation may double "
-            f"them. Nothing was applied. Look at the possible duplicates, then exclude these mappings or accept them by name: {named}."
-        )
 
 
 def to_accept(plan: Plan) -> list[str]:

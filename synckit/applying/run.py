@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synckit.applying import couplings as by_hand
+from synckit.applying import undo
 from synckit.applying.chunk import Chunk, Line, journal_uncoupled
 from synckit.applying.progress import Meter, Progress, Run, run_of
 from synckit.applying.refusals import refuse
@@ -108,6 +109,8 @@ class Applier:
         try:
             self._release()
             self._judge()
+            if self.plan.base.kind == "undo":
+                undo.back_before_deletes(self)
             for name in self.plan.mappings:
                 if self.plan.base.mappings[name].matched:
                     self._couple_matched(name)
@@ -212,16 +215,7 @@ class Applier:
                 return  # nothing was coupled, or nothing is to follow: no synchronisation, no job
         if self.plan.base.kind in ("records", "restore", "retry") and not self._concerns(name, in_pass, rows):
             return  # nothing of what was chosen takes part: no job (S-013, S-033, S-089)
-        if place not in self.jobs:
-            now = by_hand.versions_now(self, name, in_pass, rows)
-            with self.ws.ledger.transaction(epoch=self.epoch) as tx:
-                planned = self.plan.counters()[name, in_pass]
-                if head.matched and in_pass == head.passes[0]:
-                    planned = {c: n - self.plan.coupling_counters(name)[c] for c, n in planned.items()}
-                job_type = "synchronization" if head.matched else by_hand.JOB_TYPES.get(self.plan.base.kind, "synchronization")
-                job = self.jobs[place] = tx.start_job(self.run_id, name, PASS_DIRECTION[in_pass], job_type, planned)
-                by_hand.carry_out(self, tx, name, in_pass, job, rows, now)
-                self._book_predicted(tx, name, in_pass, job, rows)
+        self._begin(name, in_pass, rows)
         self._stamp_equal(name, in_pass, rows)
         for chunk in self._chunks(self._lines(name, in_pass, rows)):
             self._send(chunk)
@@ -234,6 +228,22 @@ class Applier:
                 tx.set_watermark(name, source, seen)
             tx.finish_job(self.jobs[place], self._counters(name, in_pass), head.messages.get(in_pass, ""))
         self.finished_jobs.add(place)
+
+    def _begin(self, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
+        """Open the job of a pass, with what is booked or coupled without sending anything; nothing where it is open already."""
+        place, head = (name, in_pass), self.plan.base.mappings[name]
+        if place in self.jobs:
+            return
+        now = by_hand.versions_now(self, name, in_pass, rows)
+        with self.ws.ledger.transaction(epoch=self.epoch) as tx:
+            planned = self.plan.counters()[place]
+            if head.matched and in_pass == head.passes[0]:
+                planned = {c: n - self.plan.coupling_counters(name)[c] for c, n in planned.items()}
+            job_type = "synchronization" if head.matched else by_hand.JOB_TYPES.get(self.plan.base.kind, "synchronization")
+            job = self.jobs[place] = tx.start_job(self.run_id, name, PASS_DIRECTION[in_pass], job_type, planned)
+            if self.plan.base.kind != "undo":  # its couplings wait for rows
+                by_hand.carry_out(self, tx, name, in_pass, job, rows, now)
+            self._book_predicted(tx, name, in_pass, job, rows)
 
     def _couple_matched(self, name: str) -> None:
         """The job of a coupling by match: one for the mapping, whatever its passes; what found no partner is booked row by row."""
@@ -269,7 +279,7 @@ class Applier:
         """Predicted failures and undecided conflicts are booked as failed without sending anything (design section 6)."""
         failing = [r for r in rows if r["disposition"] in BOOKED_AS_FAILED or r["code"] == "fails_again"]
         # what is left out of a plan made by hand stays as it is: no run would have touched it
-        held = self.plan.base.kind not in ("coupling", "uncoupling", "restore", "delete", "retry")
+        held = self.plan.base.kind not in ("coupling", "uncoupling", "restore", "delete", "retry", "undo")
         left_out = [r for r in rows if r["disposition"] == "excluded"] if held else []
         source = SOURCE[in_pass]
         errors: dict[int, list[dict[str, Any]]] = {}
@@ -364,7 +374,8 @@ class Applier:
 
     def _lines(self, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> Iterator[Line]:
         """The planned writes that are still to be sent, with their values."""
-        sent = (*WRITES, "uncoupling")  # one that writes no row was carried out when its job began
+        # one that writes no row was carried out when its job began
+        sent = CARRIED_OUT if self.plan.base.kind == "undo" else (*WRITES, "uncoupling")
         wanted = [r for r in rows if r["disposition"] in sent and r["line"] not in self.state]
         if not wanted:
             return
@@ -399,6 +410,8 @@ class Applier:
             yield self.chunk(waiting)
 
     def chunk(self, lines: list[Line]) -> Chunk:
+        if self.plan.base.kind == "undo":
+            return undo.UndoChunk(self, lines)
         return (by_hand.CouplingChunk if self.plan.base.kind in by_hand.BY_HAND else Chunk)(self, lines)
 
     def _send(self, chunk: Chunk) -> None:

@@ -199,6 +199,14 @@ class Ledger:
         found = self._rows(sa.select(COUPLING).where(*where).limit(1)) if len(where) > 1 else []
         return found[0] if found else None
 
+    def coupled_by(self, run: int) -> dict[str, set[tuple[str, str]]]:
+        """mapping -> (local key, integration key) of the couplings that a run made and that are still there."""
+        found: dict[str, set[tuple[str, str]]] = {}
+        query = sa.select(COUPLING.c.mapping, COUPLING.c.local_key, COUPLING.c.integration_key)
+        for row in self._rows(query.where(COUPLING.c.coupled_by_run == run)):
+            found.setdefault(row["mapping"], set()).add((row["local_key"], row["integration_key"]))
+        return found
+
     def coupling_count(self, mapping: str) -> int:
         with self._database.reading() as connection:
             query = sa.select(sa.func.count()).select_from(COUPLING).where(COUPLING.c.mapping == mapping)

@@ -59,7 +59,7 @@ def coupling(
     gone: set[int] = set()
     for local, integration in pairs:
         here, there = seen[0][local], seen[1][integration]
-        row = _row(name, in_pass, len(rows), here, there)
+        row = row_line(name, in_pass, len(rows), here, there)
         refused = ""
         before, taken = own.get(local), holder.get(integration)
         if before is not None and before[0] == integration:
@@ -86,12 +86,12 @@ def coupling(
         reason = f"{here.called} and {there.called} are coupled."
         if before is not None:
             reason = f"{here.called} is coupled to {there.called} instead of {_called(seen[1], before[0])}."
-            changes.append(_change(row, "coupling", "integration_key", before[0], integration, "coupling"))
+            changes.append(change_line(row, "coupling", "integration_key", before[0], integration, "coupling"))
             gone.add(before[1])
             holder.pop(before[0], None)
         if taken is not None:
             reason += f" The coupling of {there.called} to {taken[0]}, which no longer exists, gives way."
-            changes.append(_change(row, "coupling", "local_key", taken[0], local, "coupling"))
+            changes.append(change_line(row, "coupling", "local_key", taken[0], local, "coupling"))
             gone.add(taken[1])
             own.pop(taken[0], None)
         own[local], holder[integration] = (integration, -1), (local, -1)
@@ -100,13 +100,13 @@ def coupling(
         accepted = [p for p in accepted if own.get(p[0], ("",))[0] == p[1]] + [(local, integration)]
         wanted.append((local, integration))
     looked: dict[Side, int] = {s: len({p[n] for p in pairs}) for n, s in enumerate(SIDES)}
-    part = _part(planning, bound, rows, changes, [], (in_pass,), looked)
+    part = mapping_part(planning, bound, rows, changes, [], (in_pass,), looked)
     if sync is not None and wanted:
         planning.ledger = OverlaidLedger(planning.ledger, Overlay(pairs={name: accepted}, gone={name: frozenset(gone - {-1})}))
         chosen: dict[Side, frozenset[str]] = {side: frozenset(p[n] for p in wanted) for n, side in enumerate(SIDES)}
         planning.request = replace(planning.request, chosen={name: chosen})
         part = _joined(part, plan_mappings(planning, [name])[0])
-    return _whole(planning, [part], "coupling", operator)
+    return assembled(planning, [part], "coupling", operator)
 
 
 def _joined(hand: MappingPlan, first: MappingPlan) -> MappingPlan:
@@ -188,7 +188,7 @@ def uncoupling(planning: Planning, chosen: Chosen, operator: str) -> Plan:
     records: dict[tuple[str, str], tuple[str, int]] = {}  # (mapping, local key) -> pass and record of its uncoupling
     for name in (n for n in dependency_order(planning.workspace.mappings) if n in wanted):
         parts.append(_uncoupled(planning, name, wanted[name], name in whole, children.get(name, {}), records))
-    return _whole(planning, parts, "uncoupling", operator)
+    return assembled(planning, parts, "uncoupling", operator)
 
 
 def _children(planning: Planning, name: str, parent: str, lines: list[Line], couplings: list[Line]) -> list[tuple[Line, str]]:
@@ -227,7 +227,7 @@ def _uncoupled(
     table = f"integration:{bound.integration.table.name}"
     for c in lines:
         local, integration = here.get(c["local_key"]), there.get(c["integration_key"])
-        row = _row(name, in_pass, len(rows), local, integration, c)
+        row = row_line(name, in_pass, len(rows), local, integration, c)
         marked = integration is not None and mark is not None and _is_company(integration.values[mark], company)
         reason = "Uncoupled."
         if c["id"] in children:
@@ -242,7 +242,7 @@ def _uncoupled(
         if marked:
             assert mark is not None and integration is not None
             reason += f" The company id of {integration.called} in {title} is cleared."
-            changes.append(_change(row, "company", mark, plain_text(integration.values[mark]), None, "company"))
+            changes.append(change_line(row, "company", mark, plain_text(integration.values[mark]), None, "company"))
         rows.append({**row, "disposition": "uncoupling", "code": "uncoupled", "reason": reason, "coupled": True,
                      "table": table if marked else None})  # fmt: skip
         records[name, c["local_key"]] = (in_pass, row["record"])
@@ -252,12 +252,12 @@ def _uncoupled(
             stray = there[key]
             # the filter tells customers from vendors in a table that both share (reference: rows inside the mapping's filter)
             if stray.inside and _is_company(stray.values[mark], company):
-                row = _row(name, in_pass, len(rows), None, stray)
-                changes.append(_change(row, "company", mark, plain_text(stray.values[mark]), None, "company"))
+                row = row_line(name, in_pass, len(rows), None, stray)
+                changes.append(change_line(row, "company", mark, plain_text(stray.values[mark]), None, "company"))
                 rows.append({**row, "disposition": "update", "code": "company_cleared", "coupled": False,
                              "reason": f"Not coupled, but it carries the id of this company in {title}: that is cleared."})  # fmt: skip
     looked: dict[Side, int] = {"local": len(here), "integration": sum(1 for r in rows if r["integration_token"] is not None)}
-    return _part(planning, bound, rows, changes, depends, (in_pass,), looked)
+    return mapping_part(planning, bound, rows, changes, depends, (in_pass,), looked)
 
 
 def company_column(bound: BoundMapping) -> str | None:
@@ -292,7 +292,7 @@ def restoring(planning: Planning, chosen: Chosen, operator: str) -> Plan:
         part.rows = _against(planning, part)
         part.quiet = part.quiet.slice(0, 0)  # the new rows, as the second pass sees them: nobody asked for that pass (S-084)
         parts.append(part)
-    return _whole(planning, parts, "restore", operator)
+    return assembled(planning, parts, "restore", operator)
 
 
 def _against(planning: Planning, part: MappingPlan) -> pa.Table:
@@ -330,18 +330,20 @@ def deletion(planning: Planning, chosen: Chosen, operator: str) -> Plan:
             for one in mine:
                 left = seen[one.coupling[f"{side}_key"]]
                 here, partner = (left, None) if side == "local" else (None, left)
-                row = _row(name, in_pass, len(rows), here, partner, one.coupling)
+                row = row_line(name, in_pass, len(rows), here, partner, one.coupling)
                 gone = planning.systems[SOURCE[in_pass]].title
                 rows.append({**row, "disposition": "delete", "code": "survivor_deleted", "coupled": True,
                              "reason": f"Its partner was deleted in {gone}; it is deleted, too, and the coupling removed."})  # fmt: skip
                 values = {c: plain_text(v) for c, v in left.values.items()} or {"label": left.name}
-                changes += [_change(row, c, c, v, None, "deleted") for c, v in values.items() if v is not None]
+                changes += [change_line(row, c, c, v, None, "deleted") for c, v in values.items() if v is not None]
         both: tuple[Pass, Pass] = ("to", "from")
         passes = tuple(p for p in both if any(r["pass"] == p for r in rows))
         parts.append(
-            _part(planning, bound, rows, changes, [], passes, {side: sum(1 for r in rows if r[f"{side}_token"]) for side in SIDES})
+            mapping_part(
+                planning, bound, rows, changes, [], passes, {side: sum(1 for r in rows if r[f"{side}_token"]) for side in SIDES}
+            )
         )
-    return _whole(planning, parts, "delete", operator)
+    return assembled(planning, parts, "delete", operator)
 
 
 def retrying(planning: Planning, chosen: Chosen, operator: str) -> Plan:
@@ -361,7 +363,7 @@ def retrying(planning: Planning, chosen: Chosen, operator: str) -> Plan:
     parts = plan_mappings(planning, names)
     for part in parts:
         part.head = replace(part.head, released=tuple(sorted(c["local_key"] for c in skipped[part.head.name])))
-    return _whole(planning, parts, "retry", operator)
+    return assembled(planning, parts, "retry", operator)
 
 
 def _broken(planning: Planning, chosen: Chosen, verb: str) -> dict[str, list[Lost]]:
@@ -393,7 +395,9 @@ def _called(seen: Mapping[str, Seen], key: str) -> str:
     return seen[key].called if key in seen else key
 
 
-def _row(name: str, in_pass: Pass, record: int, local: Seen | None, integration: Seen | None, coupling: Line | None = None) -> Line:
+def row_line(
+    name: str, in_pass: Pass, record: int, local: Seen | None, integration: Seen | None, coupling: Line | None = None
+) -> Line:
     c = coupling or {"local_key": None, "integration_key": None}
     return {
         "mapping": name, "pass": in_pass, "record": record, "step": 1, "local_key": local.key if local else c["local_key"],
@@ -403,12 +407,12 @@ def _row(name: str, in_pass: Pass, record: int, local: Seen | None, integration:
     }  # fmt: skip
 
 
-def _change(row: Line, field: str, column: str, old: str | None, new: str | None, origin: str) -> Line:
+def change_line(row: Line, field: str, column: str, old: str | None, new: str | None, origin: str) -> Line:
     return {"mapping": row["mapping"], "pass": row["pass"], "record": row["record"], "step": 1, "field": field, "column": column,
             "old": old, "new": new, "origin": origin, "ref_mapping": None, "ref_key": None}  # fmt: skip
 
 
-def _part(
+def mapping_part(
     planning: Planning,
     bound: BoundMapping,
     rows: list[Line],
@@ -436,9 +440,21 @@ def _part(
     )  # fmt: skip
 
 
-def _whole(planning: Planning, parts: list[MappingPlan], kind: str, operator: str) -> Plan:
+def assembled(planning: Planning, parts: list[MappingPlan], kind: str, operator: str) -> Plan:
     plan = assemble(planning, parts, order=[p.head.name for p in parts], operator=operator, whole=False)
     return Plan(replace(plan.base, kind=kind))
 
 
-__all__ = ["Chosen", "company_column", "coupling", "deletion", "restoring", "retrying", "uncoupling"]
+__all__ = [
+    "Chosen",
+    "assembled",
+    "change_line",
+    "company_column",
+    "coupling",
+    "deletion",
+    "mapping_part",
+    "restoring",
+    "retrying",
+    "row_line",
+    "uncoupling",
+]

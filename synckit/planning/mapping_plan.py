@@ -70,6 +70,7 @@ class MappingHead:
     messages: dict[str, str] = field(default_factory=dict)  # passes that cannot run, with the sentence for their job (S-018)
     preferred: str = "local"  # whose values win in a first synchronisation, as the conflict policy says
     matched: bool = False  # coupled by match: a job of type coupling comes before its passes
+    undoes: int = 0  # the run that this plan takes back
 
 
 @dataclass

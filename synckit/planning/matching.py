@@ -17,7 +17,7 @@ from synckit.mapping.schema import Column
 from synckit.planning.bind import SIDES, BoundMapping, Side
 from synckit.planning.engine import QUIET, Planning
 from synckit.planning.looking import Seen
-from synckit.planning.manual import _joined, _part, _row, _whole
+from synckit.planning.manual import _joined, assembled, mapping_part, row_line
 from synckit.planning.mapping_plan import MappingPlan, plan_mapping
 from synckit.planning.overlay import OverlaidLedger, Overlay
 from synckit.planning.plan import Plan
@@ -262,7 +262,7 @@ def match(planning: Planning, name: str, operator: str, chosen: Collection[str] 
     """The plan that couples the uncoupled records of a mapping by match (`chosen`: local keys; None: all)."""
     with ThreadPoolExecutor(2) as executor:
         part = matched_part(planning, name, executor, chosen)
-    return _whole(planning, [part], "coupling", operator)
+    return assembled(planning, [part], "coupling", operator)
 
 
 def matched_part(planning: Planning, name: str, executor: ThreadPoolExecutor, chosen: Collection[str] | None = None) -> MappingPlan:
@@ -298,18 +298,18 @@ def matched_part(planning: Planning, name: str, executor: ThreadPoolExecutor, ch
     new: list[str] = []
     for key, one in results.items():
         partner = there[one.keys[0]] if one.kind == "coupled" else None
-        row = _row(name, in_pass, len(rows), here[key], partner)
+        row = row_line(name, in_pass, len(rows), here[key], partner)
         if one.kind == "coupled":
             pairs.append((key, one.keys[0]))
         elif creates and (one.kind == "none" or reference):
             new.append(key)
             continue
         rows.append({**row, **_said(planning, one, here, there)})
-    rows += [{**_row(name, in_pass, len(rows) + n, s, None), "disposition": "held", "code": "held", "reason": held[s.key]}
+    rows += [{**row_line(name, in_pass, len(rows) + n, s, None), "disposition": "held", "code": "held", "reason": held[s.key]}
              for n, s in enumerate(s for s in lone if s.inside and s.key in held)]  # fmt: skip
     outside = [s.key for s in lone if not s.inside]
     looked: dict[Side, int] = {"local": len(lone), "integration": 0}
-    part = _part(planning, bound, rows, [], [], (in_pass,), looked)
+    part = mapping_part(planning, bound, rows, [], [], (in_pass,), looked)
     part.head = replace(part.head, matched=True, recommendation=COUPLE)
     n = len(outside)
     text = {c: pa.repeat(pa.scalar(v), n) for c, v in (("mapping", name), ("pass", in_pass), ("disposition", "outside the filter"))}

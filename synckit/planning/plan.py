@@ -236,10 +236,14 @@ class Plan(Judging):
         conflicts = self.total("conflict")
         failing = self.total("will fail", "blocked", "deleted partner")
         kind = KINDS.get(self.base.kind, self.base.kind)
+        undoes = next((head.undoes for head in self.base.mappings.values()), 0)
+        kind += f" of run {undoes}" if undoes else ""
         text = f"Nothing has been written. {'An' if kind[0] in 'aeiou' and not kind.startswith('uni') else 'A'} {kind} would {', '.join(parts)}"
         if conflicts or self.base.kind not in BY_HAND:
             text += f", stop at {conflicts:,} {'conflict' if conflicts == 1 else 'conflicts'}"
         text += f" and fail for {failing:,} {'record' if failing == 1 else 'records'}" if failing else ""
+        left_out = self.total("left out by rule") if self.base.kind == "undo" else 0
+        text += f"; {left_out:,} {'is' if left_out == 1 else 'are'} left out" if left_out else ""
         alike = self.look_alike()
         if alike:
             text += f"; {alike:,} of those creates {'looks like a record that already exists' if alike == 1 else 'look like records that already exist'}"
@@ -538,7 +542,7 @@ class Plan(Judging):
 
 
 #: Kinds of plan that speak of what was named alone: their zeros say nothing.
-BY_HAND = ("coupling", "uncoupling", "restore", "delete", "retry")
+BY_HAND = ("coupling", "uncoupling", "restore", "delete", "retry", "undo")
 KINDS = {
     "full": "full synchronisation",
     "modified": "synchronisation of modified records",
@@ -549,6 +553,7 @@ KINDS = {
     "coupling": "coupling",
     "uncoupling": "uncoupling",
     "delete": "deletion",
+    "undo": "undo",
 }
 
 

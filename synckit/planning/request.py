@@ -9,7 +9,7 @@ from typing import Literal
 from synckit.mapping.model import Pass, TableMapping
 from synckit.planning.bind import Side
 
-Kind = Literal["full", "modified", "unconditional", "records", "retry", "restore", "coupling", "uncoupling", "delete"]
+Kind = Literal["full", "modified", "unconditional", "records", "retry", "restore", "coupling", "uncoupling", "delete", "undo"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Request:
 
     full: every row, creates wherever something is uncoupled. modified: rows newer than the watermarks and those that are due.
     unconditional: every coupled row counts as changed, `only_coupled` respected. records, retry: the chosen source rows. restore: the
-    chosen rows get their deleted partners back, whatever the mapping's policy says. coupling, uncoupling, delete: made in `manual`.
+    chosen rows get their deleted partners back, whatever the mapping's policy says. coupling, uncoupling, delete: made in `manual`; undo: in `undo`.
 
     `direction` limits a run to one pass. `force`: the chosen direction is itself the decision, so neither "did it change" nor a
     conflict is asked. `create`: uncoupled rows may get partners (None: as the mapping says). `chosen`: per mapping and side the keys.
