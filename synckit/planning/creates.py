@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from synckit.mapping.filters import parse_filter
 from synckit.mapping.model import Pass, Template
@@ -28,7 +29,6 @@ class Creates:
     table: pa.Table
     columns: tuple[WrittenColumn, ...]
     drawn: str
-    template: list[str | None]
     overridden: list[bool]
 
 
@@ -64,44 +64,45 @@ def planned_creates(planner: MappingPlanner, in_pass: Pass) -> Creates:
         f"JOIN decided_{in_pass} q ON q.rec = d.rec WHERE q.disposition IN ('create', 'restore') ORDER BY d.rec"
     ).to_arrow_table()
     n = table.num_rows
-    records, source_keys = table.column(0).to_pylist(), table.column(1).to_pylist()
-    values: dict[str, list[str | None]] = {}
-    refs: list[dict[str, tuple[str, str]]] = [{} for _ in range(n)]
+    source_keys = table.column(1).to_pylist()
+    values: dict[str, pa.Array] = {}  # columns stay columns: of a million rows, many may be creates
+    refs: dict[int, dict[str, tuple[str, str]]] = {}
     written: dict[str, WrittenColumn] = {}
-    skips: dict[str, bool] = {}
+
+    def refer(column: str, mapping: pa.ChunkedArray, key: pa.ChunkedArray) -> None:
+        if mapping.null_count < n:
+            for row, (name, parent) in enumerate(zip(mapping.to_pylist(), key.to_pylist(), strict=True)):
+                if name is not None:
+                    refs.setdefault(row, {})[column] = (name, parent)
+
     for position, f in enumerate(fields):
         column = f.plan.destination.name
-        new, mapping, key = (table.column(5 + 3 * position + i).to_pylist() for i in range(3))
+        new, mapping, key = (table.column(5 + 3 * position + i).combine_chunks() for i in range(3))
         if column in values and (f.plan.not_null or f.plan.counts == "insert"):  # a rule speaks where it has something to say
-            values[column] = [now if now is not None else before for now, before in zip(new, values[column], strict=True)]
+            values[column] = pc.coalesce(new, values[column])
         else:
             values[column] = new
-        for row in range(n):
-            if mapping[row] is not None:
-                refs[row][column] = (mapping[row], key[row])
+        refer(column, mapping, key)
         written[column] = WrittenColumn(column, f.plan.name, f.plan.origin)
-        skips[column] = f.plan.not_null
         if f.plan.rule.endswith((".parent_to_integration", ".parent_to_local")):
-            for row, (parent, parent_key) in enumerate(zip(table.column(3).to_pylist(), table.column(4).to_pylist(), strict=True)):
-                if parent is not None:
-                    refs[row][column] = (parent, parent_key)
+            refer(column, table.column(3), table.column(4))
     overridden = [False] * n
-    chosen: list[str | None] = [None] * n
     candidates = templates(bound, in_pass)
-    for row, number in enumerate(table.column(2).to_pylist()):
-        if number is None:
-            continue
-        template = candidates[number]
-        chosen[row] = template.code
+    numbers = table.column(2).combine_chunks()
+    for number in pc.unique(numbers).drop_null().to_pylist():
+        template, mine = candidates[number], pc.fill_null(pc.equal(numbers, number), False)
         for name, value in template.sets.items():
             column = destination.table.column(name).name
-            text = None if value in (None, "") else _template_text(value, destination.table.column(name))
-            values.setdefault(column, [None] * n)
+            text = pa.scalar(None if value in (None, "") else _template_text(value, destination.table.column(name)), pa.string())
+            before = values.setdefault(column, pa.nulls(n, pa.string()))
             written.setdefault(column, WrittenColumn(column, f"template {template.code}", "template"))
-            if values[column][row] not in (None, text):
+            values[column] = pc.if_else(mine, text, before)
+            # NULL where nothing stood before, so that only a replaced value counts
+            other = pc.is_valid(before) if not text.is_valid else pc.fill_null(pc.not_equal(before, text), False)
+            for row in pc.indices_nonzero(pc.and_(mine, other)).to_pylist():
                 overridden[row] = True
-            values[column][row] = text
-            refs[row].pop(column, None)
+            for row in pc.indices_nonzero(mine).to_pylist():
+                refs.get(row, {}).pop(column, None)
     drawn = _drawn_number(bound, in_pass, written)
     times = planner.planning.ledger.created_times(bound.name)
     side = DESTINATION[in_pass]
@@ -111,24 +112,24 @@ def planned_creates(planner: MappingPlanner, in_pass: Pass) -> Creates:
         if destination.option_set is None
         else False
     )
-    keys: list[str | None] = []
-    for row, source_key in enumerate(source_keys):
-        given = values.get(destination.uid.name)
-        if given is not None:
-            keys.append(given[row])
-        elif draws:
-            keys.append(None)
-        elif destination.option_set is not None:
-            keys.append(str(_next_option(planner, row)))
-        else:
-            # DuckDB hands keys over as text; uuid5 keeps the same plan the same
-            keys.append(planned_key(ledger_id, bound.name, side, source_key, times.get((SOURCE[in_pass], source_key), 0)))
-    ref_text = ["\n".join(f"{c}={m}={k}" for c, (m, k) in sorted(r.items())) or None for r in refs]
+    given = values.get(destination.uid.name)
+    keys: pa.Array
+    if given is not None:
+        keys = given
+    elif draws:
+        keys = pa.nulls(n, pa.string())
+    elif destination.option_set is not None:
+        first = _next_option(planner)
+        keys = pa.array([str(first + row) for row in range(n)], pa.string())
+    else:  # the same plan gives the same keys
+        made = [planned_key(ledger_id, bound.name, side, k, times.get((SOURCE[in_pass], k), 0)) for k in source_keys]
+        keys = pa.array(made, pa.string())
+    said = [("\n".join(f"{c}={m}={k}" for c, (m, k) in sorted(refs[r].items())) or None) if r in refs else None for r in range(n)]
     columns = {
-        "record": pa.array(records, pa.int64()), "source_key": pa.array(source_keys, pa.string()), "key": pa.array(keys, pa.string()),
-        **{VALUE + c: pa.array(v, pa.string()) for c, v in values.items()}, "refs": pa.array(ref_text, pa.string()),
+        "record": table.column(0).cast(pa.int64()), "source_key": table.column(1).cast(pa.string()), "key": keys,
+        **{VALUE + c: v.cast(pa.string()) for c, v in values.items()}, "refs": pa.array(said, pa.string()),
     }  # fmt: skip
-    return Creates(pa.table(columns), tuple(written.values()), drawn, chosen, overridden)
+    return Creates(pa.table(columns), tuple(written.values()), drawn, overridden)
 
 
 def _template_text(value: object, column: object) -> str:
@@ -158,10 +159,10 @@ def _drawn_number(bound: BoundMapping, in_pass: Pass, written: dict[str, Written
     return key.name
 
 
-def _next_option(planner: MappingPlanner, row: int) -> int:
-    """A new option's value: after the highest there is, within the environment's own range."""
+def _next_option(planner: MappingPlanner) -> int:
+    """The first new option's value: after the highest there is, within the environment's own range."""
     highest = planner._value("SELECT max(TRY_CAST(key AS BIGINT)) FROM n_integration") or 0
-    return max(int(highest) + 1, FIRST_OPTION) + row
+    return max(int(highest) + 1, FIRST_OPTION)
 
 
 __all__ = ["NEXT_NUMBER", "VALUE", "Creates", "chosen_template", "planned_creates", "templates"]

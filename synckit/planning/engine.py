@@ -216,7 +216,7 @@ def plan_mappings(planning: Planning, chosen: Sequence[str]) -> list[MappingPlan
     from synckit.planning.matching import matched_part
 
     parts = []
-    with ThreadPoolExecutor(2) as readers:
+    with ThreadPoolExecutor(3) as readers:  # both sides and the couplings
         for name in chosen:
             bound = planning.bound[name]
             if name in planning.request.by_match:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -10,6 +9,7 @@ import pyarrow.compute as pc
 
 from synckit.mapping.model import Pass
 from synckit.planning import reconcile as sql
+from synckit.planning.bind import SOURCE, Side
 from synckit.planning.creates import VALUE
 
 if TYPE_CHECKING:
@@ -66,31 +66,34 @@ def _planned_known(planner: MappingPlanner, plan: MappingPlan, in_pass: Pass) ->
         pc.or_(pc.invert(rows.column("coupled")), pc.equal(rows.column("disposition"), "restore")),
     )
     rows = rows.filter(wanted)
-    keys: dict[str, str | None] = {}
     created = plan.creates.get((planner.bound.name, in_pass))
-    numbers: dict[str, str | None] = {}
-    if created is not None:
-        keys = dict(zip(created.column("source_key").to_pylist(), created.column("key").to_pylist(), strict=True))
-        local_key = planner.bound.local.key
-        if in_pass == "from" and local_key is not None and VALUE + local_key.name in created.column_names:
-            numbers = dict(
-                zip(created.column("source_key").to_pylist(), created.column(VALUE + local_key.name).to_pylist(), strict=True)
-            )
-    codes: Sequence[str | None]
-    local, integration = rows.column("local_key").to_pylist(), rows.column("integration_key").to_pylist()
-    failing = [d not in ("create", "restore") for d in rows.column("disposition").to_pylist()]
-    state = ["failing" if f else "planned" for f in failing]
+    failing = pc.invert(pc.is_in(rows.column("disposition"), pa.array(["create", "restore"])))
+    source_side: Side = SOURCE[in_pass]
+    source = rows.column(f"{source_side}_key")
+    key = pc.if_else(failing, pa.scalar(None, pa.string()), _found(created, source, "key"))
+    local_key = planner.bound.local.key
     if in_pass == "to":
-        source = local
-        code_of = dict(planner.con.execute("SELECT key, code FROM d_local").fetchall())
-        codes = [code_of.get(k) for k in local]
-        integration = [None if f else keys.get(k) for k, f in zip(local, failing, strict=True)]
+        held = planner.con.sql("SELECT key AS source_key, code FROM d_local").to_arrow_table()
+        codes = _found(held, source, "code")
     else:
-        source = integration
-        codes = [numbers.get(k) for k in integration]
-        local = [None if f else keys.get(k) for k, f in zip(integration, failing, strict=True)]
-    n = len(source)
-    return pa.table({"local_key": pa.array(local, pa.string()), "code": pa.array(codes, pa.string()),
-                     "integration_key": pa.array(integration, pa.string()), "state": pa.array(state, pa.string()),
-                     "source_key": pa.array(source, pa.string()), "pass": pa.array([in_pass] * n, pa.string()),
-                     "mapping": pa.array([planner.bound.name] * n, pa.string())})  # fmt: skip
+        codes = _found(created, source, VALUE + local_key.name if local_key is not None else "")
+    n = rows.num_rows
+    return pa.table(
+        {
+            "local_key": source if in_pass == "to" else key,
+            "code": codes,
+            "integration_key": key if in_pass == "to" else source,
+            "state": pc.if_else(failing, "failing", "planned"),
+            "source_key": source,
+            "pass": pa.repeat(pa.scalar(in_pass), n),
+            "mapping": pa.repeat(pa.scalar(planner.bound.name), n),
+        }
+    )
+
+
+def _found(table: pa.Table | None, keys: pa.ChunkedArray, column: str) -> pa.Array:
+    """Per key the value of a column of the row that has it as source key; null where there is none."""
+    if table is None or column not in table.column_names:
+        return pa.nulls(len(keys), pa.string())
+    place = pc.index_in(keys, value_set=table.column("source_key").combine_chunks())
+    return table.column(column).take(place.combine_chunks()).cast(pa.string()).combine_chunks()

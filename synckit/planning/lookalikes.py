@@ -50,8 +50,6 @@ def compared_fields(bound: BoundMapping) -> list[FieldPair]:
 def search(planner: MappingPlanner) -> Duplicates | None:
     """Likely same pairs among the uncoupled rows inside the filters, across the sides and within each; None where the search is not
     made: too many rows, an incremental run, an option mapping, or nothing to compare by."""
-    from synckit.planning.duplicates import find_duplicates  # loads scipy, which most commands do without
-
     bound = planner.bound
     if bound.mapping.kind == "option" or not planner.planning.request.whole or any(r.finder for r in bound.rules):
         return None  # a mapping with a finder of its own knows its partners
@@ -62,6 +60,8 @@ def search(planner: MappingPlanner) -> Duplicates | None:
     fields = compared_fields(bound)
     if not fields or sum(len(k) for k in keys.values()) > DEEP_ROWS:
         return None
+    from synckit.planning.duplicates import find_duplicates  # loads scipy, which most commands do without
+
     tables = {
         side: _rows(planner, side, keys[side], [f.a_column if side == "local" else f.b_column for f in fields]) for side in SIDES
     }

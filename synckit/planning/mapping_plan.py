@@ -120,7 +120,6 @@ class MappingPlanner:
     def __init__(self, planning: Planning, bound: BoundMapping, executor: Executor) -> None:
         self.planning, self.bound, self.executor, self.con = planning, bound, executor, planning.con
         self.readers = {side: self._reader(side) for side in SIDES}
-        self.alike_tables: set[str] = set()  # narrow tables whose values have been written alike already
         self.failing_again: set[int] = set()  # records that the first pass of this run turns into skipped ones
         self.evidence: list[dict[str, Any]] = []  # EVIDENCE, with the position of each line
         self.search_notes: list[str] = []  # what the search for possible duplicates left out, in sentences
@@ -166,8 +165,9 @@ class MappingPlanner:
             for name in rule.couplings:
                 p.coupled(name)
         if p.request.whole:
-            self.take_couplings(p.ledger.couplings(bound.name))
+            stored = self.executor.submit(p.ledger.couplings, bound.name)  # a third reader beside the two sides
             self.load("n", whole=False, keys=None)
+            self.take_couplings(stored.result())
             self._versions_known()
         else:
             read_due(self)
@@ -295,9 +295,17 @@ class MappingPlanner:
 
     # -- deciding ------------------------------------------------------------------------------------------------------------------
 
+    def lay_out(self) -> None:
+        """Every field of the records that need a look, of all passes side by side: each statement alone keeps one core busy only."""
+
+        def one(in_pass: Pass) -> None:
+            with self.con.cursor() as cursor:
+                cursor.execute(sql.wide(self.bound, in_pass))
+
+        list(self.executor.map(one, self.bound.passes))
+
     def decide(self, in_pass: Pass) -> None:
         con, bound = self.con, self.bound
-        con.execute(sql.wide(bound, in_pass))
         con.execute(
             f"CREATE TABLE x_{in_pass} AS SELECT w.rec, w.error, bool_or(p.state = 'failing') AS parent_failing "
             f"FROM (SELECT w.rec, w.r_parent, w.r_parent_key, {self._insert_error(in_pass)} AS error FROM w_{in_pass} w) w "
@@ -574,6 +582,7 @@ def plan_mapping(planning: Planning, bound: BoundMapping, executor: Executor) ->
     planner.read()
     planner.find_partners()
     planner.join()
+    planner.lay_out()
     for in_pass in bound.passes:
         planner.decide(in_pass)
     plan = planner.result()

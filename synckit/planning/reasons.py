@@ -118,8 +118,18 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
     }
     local_kept, integration_kept = keep[in_pass]
     asked = "'conflict', 'loses to policy', "
-    local_print = f"CASE WHEN q.disposition IN ({asked}{local_kept}) THEN {sql.prints(bound, 'v', 'local')} END"
-    integration_print = f"CASE WHEN q.disposition IN ({asked}{integration_kept}) THEN {sql.prints(bound, 'i', 'integration')} END"
+    # apart from the rest: where few records need them, few are worked out, and no wide row is carried through the joins below
+    planner.con.execute(
+        f"CREATE OR REPLACE TEMP TABLE prints AS SELECT d.rec, {sql.prints(bound, 'v', 'local')} AS local_print FROM det d "
+        f"JOIN decided_{in_pass} q ON q.rec = d.rec JOIN w_to v ON v.rec = d.rec WHERE q.disposition IN ({asked}{local_kept})"
+        if "to" in bound.passes
+        else "CREATE OR REPLACE TEMP TABLE prints AS SELECT NULL::BIGINT AS rec, NULL::VARCHAR AS local_print LIMIT 0"
+    )
+    planner.con.execute(
+        f"CREATE OR REPLACE TEMP TABLE prints_there AS SELECT d.rec, {sql.prints(bound, 'i', 'integration')} AS integration_print "
+        f"FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec JOIN d_integration i ON i.key = d.ik "
+        f"WHERE q.disposition IN ({asked}{integration_kept})"
+    )
     query = f"""
       WITH coded AS (SELECT d.rec, {code} AS code FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec {first})
       SELECT {sql.literal(bound.name)} AS mapping, '{in_pass}' AS pass, d.rec AS record, 1::TINYINT AS step, d.lk AS local_key,
@@ -128,10 +138,10 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
           ELSE CASE k.code {sentence} END END AS reason,
         list_filter([{", ".join(warnings)}], lambda x: x IS NOT NULL) AS warnings,
         l.tok AS local_token, i.tok AS integration_token, d.coupled AND NOT d.found AS coupled, NULL::VARCHAR AS "table",
-        {local_print} AS local_print, {integration_print} AS integration_print
+        v.local_print, o.integration_print
       FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec JOIN coded k ON k.rec = d.rec LEFT JOIN w_{in_pass} w ON w.rec = d.rec
       LEFT JOIN d_local l ON l.key = d.lk LEFT JOIN d_integration i ON i.key = d.ik
-      {"LEFT JOIN w_to v ON v.rec = d.rec" if "to" in bound.passes else ""} WHERE q.disposition <> 'not due' ORDER BY d.rec"""
+      LEFT JOIN prints v ON v.rec = d.rec LEFT JOIN prints_there o ON o.rec = d.rec WHERE q.disposition <> 'not due' ORDER BY d.rec"""
     return planner.con.sql(query).to_arrow_table().cast(ROWS)
 
 
