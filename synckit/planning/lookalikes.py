@@ -57,8 +57,10 @@ def search(planner: MappingPlanner) -> Duplicates | None:
         side: planner.column(f"SELECT key FROM lone WHERE side = '{side}' AND inf AND leave_out = '' ORDER BY key")
         for side in SIDES
     }
+    if sum(len(k) for k in keys.values()) > DEEP_ROWS:
+        return None
     fields = compared_fields(bound)
-    if not fields or sum(len(k) for k in keys.values()) > DEEP_ROWS:
+    if not fields:
         return None
     from synckit.planning.duplicates import find_duplicates  # loads scipy, which most commands do without
 
