@@ -244,7 +244,7 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
 
     def _both_sides(self, name: str, keys: dict[Side, list[str]]) -> dict[Side, frozenset[str]]:
         """The chosen records with their coupled partners: either row of a pair stands for the pair."""
-        table = self.ledger.couplings(name)
+        table = self.ledger.couplings_of(name, keys["local"], keys["integration"])
         found: dict[Side, set[str]] = {side: set(keys[side]) for side in SIDES}
         for local, integration in zip(
             table.column("local_key").to_pylist(), table.column("integration_key").to_pylist(), strict=True
@@ -262,16 +262,28 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         bound = bind(self.description.mapping(mapping), self.description, schemas).side(side)
         if bound.option_set is not None:
             return list(given)
-        names = list(dict.fromkeys([bound.uid.name, bound.key.name if bound.key else bound.uid.name]))
+        name = self.description.mapping(mapping).name
+        number = bound.key or bound.uid
+        names = list(dict.fromkeys([bound.uid.name, number.name]))
+        coupled = self.ledger.couplings_of(name, *((given, ()) if side == "local" else ((), given)))
+        known = set(coupled.column(f"{side}_key").to_pylist())
+        numbers: dict[str, str] = {}
         with self.systems[side].snapshot() as snapshot:
-            rows = snapshot.read(bound.table, names).read_all()
-        uids = [str(k) for k in rows.column(0).to_pylist()]
-        known = set(uids)
-        numbers = dict(zip((str(v) for v in rows.column(len(names) - 1).to_pylist()), uids, strict=True))
-        coupled = set(self.ledger.couplings(self.description.mapping(mapping).name).column(f"{side}_key").to_pylist())
+
+            def look(keys: Sequence[str] | None, column: str | None) -> None:
+                rows = snapshot.read(bound.table, names, keys=keys, key_column=column).read_all()
+                uids = [str(k) for k in rows.column(0).to_pylist()]
+                known.update(uids)
+                numbers.update(zip((str(v) for v in rows.column(len(names) - 1).to_pylist()), uids, strict=True))
+
+            look(given, bound.uid.name)
+            look(given, number.name)
+            lost = [key for key in given if key not in known and key not in numbers]
+            if lost:
+                look(None, None)  # to name the nearest; blanks around a number and the like are found here, too
         found = []
         for key in given:
-            hit = key if key in known or key in coupled else numbers.get(key)
+            hit = key if key in known else numbers.get(key)
             if hit is None:
                 raise SynckitError(
                     f'{self.systems[side].title} has no record "{key}" in {bound.table.caption or bound.table.name}.'

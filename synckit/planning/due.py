@@ -20,6 +20,13 @@ NOTHING_GONE = "CREATE OR REPLACE TABLE gone (id BIGINT, local_key VARCHAR, inte
 OVERLAP: dict[Side, float] = {"local": 0.0, "integration": 0.999}  # seconds before the watermark that are read again (3.5)
 
 
+def overlap(planner: MappingPlanner, side: Side) -> float:
+    """How far before the watermark of a side rows are read again: as the workspace says, else as the reference does."""
+    workspace = planner.planning.workspace
+    set_here = (workspace.local if side == "local" else workspace.integration).version.overlap
+    return OVERLAP[side] if set_here is None else set_here
+
+
 def read_due(planner: MappingPlanner) -> None:
     """Fill n_local and n_integration with the rows that an incremental or chosen run looks at, and due_<side> with those among them
     that are sources; couplings keep only what is looked at."""
@@ -84,11 +91,10 @@ def since_watermark(planner: MappingPlanner, side: Side) -> list[Condition]:
     mark = watermark(planner, side)
     if version is None or mark is None:
         return []
+    before = overlap(planner, side)
     if version.kind == "integer":
-        return [Condition(version.name, ">=", int(mark))]
-    return [
-        Condition(version.name, ">" if OVERLAP[side] else ">=", datetime.fromisoformat(mark) - timedelta(seconds=OVERLAP[side]))
-    ]
+        return [Condition(version.name, ">=", int(mark) - int(before))]
+    return [Condition(version.name, ">" if before else ">=", datetime.fromisoformat(mark) - timedelta(seconds=before))]
 
 
 def watermark(planner: MappingPlanner, side: Side) -> str | None:
@@ -101,7 +107,7 @@ def watermark(planner: MappingPlanner, side: Side) -> str | None:
 
 
 def _not_at_the_mark(planner: MappingPlanner, side: Side) -> str:
-    """Rows of the local side that stand at the watermark are read, and not counted where they equal their stamp (design section 5)."""
+    """Rows of the local side that stand at the watermark, or before it, are read, and not counted where they equal their stamp (design section 5)."""
     mark = watermark(planner, side)
     version = planner.bound.side(side).version
     if side == "integration" or mark is None or version is None:
@@ -109,7 +115,7 @@ def _not_at_the_mark(planner: MappingPlanner, side: Side) -> str:
     value = (
         f"{int(mark)}" if version.kind == "integer" else f"epoch_us(TIMESTAMP '{datetime.fromisoformat(mark).isoformat(sep=' ')}')"
     )
-    return f"LEFT JOIN couplings c ON c.{side}_key = n.key WHERE NOT (n.ver = {value} AND c.{side}_ver IS NOT DISTINCT FROM n.ver)"
+    return f"LEFT JOIN couplings c ON c.{side}_key = n.key WHERE NOT (n.ver <= {value} AND c.{side}_ver IS NOT DISTINCT FROM n.ver)"
 
 
 def _waiting(planner: MappingPlanner, side: Side) -> set[str]:

@@ -57,6 +57,18 @@ def test_an_unchanged_integration_row_is_not_even_compared(make_world: MakeWorld
     assert plan.changes().empty
 
 
+@pytest.mark.parametrize(("overlap", "found"), [(None, 0), (5.0, 1)])
+def test_a_row_committed_late_is_found_by_a_longer_overlap(make_world: MakeWorld, overlap: float | None, found: int) -> None:
+    w = in_sync(make_world, direction="from_integration", fields="name < name")
+    w.now += timedelta(days=1)
+    w.integration.edit("account", "G1", name="MODIFIED")
+    marks(w, "CUSTOMER", integration=latest(w, "integration", "account") + timedelta(seconds=2))
+    side = w.ws.description.integration
+    version = side.version.model_copy(update={"overlap": overlap})
+    w.ws.description = w.ws.description.model_copy(update={"integration": side.model_copy(update={"version": version})})
+    assert modified(w)["CUSTOMER", "from"].get("modified", 0) == found
+
+
 @scenario("S-055")
 def test_synchronising_away_from_the_side_that_did_not_change(make_world: MakeWorld) -> None:
     w = in_sync(make_world)
