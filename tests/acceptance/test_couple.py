@@ -1,4 +1,4 @@
-"""Coupling by hand: S-026 to S-030."""
+"""Coupling by hand: S-026 to S-030; both sides of a pair beside one another: S-132."""
 
 from __future__ import annotations
 
@@ -79,3 +79,18 @@ def test_couple_and_push_to_integration(make_world: MakeWorld) -> None:
     w.full()
     assert w.partner("CUSTOMER", "C") == "G"
     assert w.integration.row("account", "G")["name"] == "Acme"
+
+
+@scenario("S-132")
+def test_a_coupled_pair_side_by_side(make_world: MakeWorld) -> None:
+    names = [f"f{n}" for n in range(1, 16)]
+    columns = ", ".join(f"{n} text30" for n in [*names, "off1", "off2"])
+    fields = ", ".join([*(f"{n} <> {n}" for n in names), "off1 <> off1 off", "off2 <> off2 off"])
+    w = make_world(
+        {"customer": f"no code20 key, {columns}"}, {"account": columns}, [mapping("CUSTOMER", "customer > account", fields)]
+    )
+    w.local.add("customer", "C1", no="C1", off1="-", **{n: f"{n} here" for n in names})
+    w.integration.add("account", "A1", off1="-", **{n: f"{n} there" for n in names})
+    w.couple("CUSTOMER", "C1", "A1")
+    shown = w.ws.explain("CUSTOMER", local="C1")["fields"]
+    assert [(f["field"], f["local"], f["integration"]) for f in shown] == [(n, f"{n} here", f"{n} there") for n in names]
