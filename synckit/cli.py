@@ -347,7 +347,8 @@ def resume(workspace: WorkspaceOption = None, as_json: Json = False) -> None:
 
 
 @app.command("check")
-def check(workspace: WorkspaceOption = None, as_json: Json = False) -> None:
+def check(workspace: WorkspaceOption = None, as_json: Json = False,
+          data: Annotated[bool, typer.Option("--data", help="Look through the data, too: values, references, couplings.")] = False) -> None:  # fmt: skip
     """Validate workspace and systems; say every problem at once, and how the workspace differs from the standard."""
     from synckit.mapping.differences import differences_from_standard
 
@@ -355,8 +356,9 @@ def check(workspace: WorkspaceOption = None, as_json: Json = False) -> None:
         findings = ws.check()
         differences = differences_from_standard(ws.description)
         rules = ws.rules()
+        looked = ws.check_data() if data and not any(f.severity == "error" for f in findings) else None
     if as_json:
-        tell({"findings": [vars(f) if hasattr(f, "__dict__") else {k: getattr(f, k) for k in ("severity", "place", "message", "remedy")} for f in findings],
+        tell({**({"data": lines_of(looked)} if looked is not None else {}), "findings": [vars(f) if hasattr(f, "__dict__") else {k: getattr(f, k) for k in ("severity", "place", "message", "remedy")} for f in findings],
               "differences": differences, "rules": lines_of(rules)})  # fmt: skip
     else:
         for f in findings:
@@ -368,7 +370,17 @@ def check(workspace: WorkspaceOption = None, as_json: Json = False) -> None:
             show(f"  {safe(line)}")
         show("\nBusiness rules:")
         show(frame_view(rules))
-    raise typer.Exit(ERROR if any(f.severity == "error" for f in findings) else OK)
+        if data:
+            show(
+                "\n"
+                + (
+                    cli_diagnosis.data_text(looked)
+                    if looked is not None
+                    else "The data is looked at once the workspace has no error."
+                )
+            )
+    wrong = looked is not None and bool((looked["severity"] == "error").any())
+    raise typer.Exit(ERROR if wrong or any(f.severity == "error" for f in findings) else OK)
 
 
 @app.command("mappings")

@@ -103,6 +103,13 @@ def _show(view: Any) -> None:
     show(view)
 
 
+def data_text(findings: pd.DataFrame) -> str:
+    """What a look through the data found, for a terminal."""
+    from synckit.diagnosis.check_data import findings_text
+
+    return findings_text(findings)
+
+
 def print_catalogue(as_json: bool) -> None:
     """Every code with its meaning and remedy, as a page in Markdown or as plain values."""
     from synckit.diagnosis.catalogue import catalogue, catalogue_page

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
@@ -60,6 +60,13 @@ class Diagnosing:
         from synckit.reports.job_report import report
 
         return report(self._here, run, since, mapping, values=values)
+
+    def check_data(self, mapping: str | Sequence[str] | None = None, *, progress: Any = lambda what, rows: None) -> pd.DataFrame:
+        """Look through whole columns of both sides before a run: what would fail, be cut or be left behind, each with count, examples
+        and remedy (columns: synckit.diagnosis.check_data.FINDINGS)."""
+        from synckit.diagnosis.check_data import check_data
+
+        return check_data(self._here, mapping, progress=progress)
 
 
 __all__ = ["Diagnosing"]
