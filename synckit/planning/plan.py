@@ -169,7 +169,8 @@ class Plan(Judging):
             waiting = self.base.mappings[name].not_due.get(in_pass, 0)  # type: ignore[call-overload]
             if waiting:
                 of["not due"] = of.get("not due", 0) + waiting
-        return counts
+        # grouping runs in threads: the same plan is told in the same order
+        return {place: {d: of[d] for d in ORDER if d in of} for place, of in counts.items()}
 
     def counters(self) -> dict[tuple[str, str], dict[str, int]]:
         """(mapping, pass) -> the eight planned job counters, derived from the dispositions by one table."""
