@@ -88,6 +88,35 @@ def report(
     return _show("".join(f"Written: {path}\n" for path in (html, excel) if path is not None).rstrip()) if html or excel else None
 
 
+def compare(
+    a: Annotated[str, typer.Argument(help="A saved plan, or the number of a run.")],
+    b: Annotated[str, typer.Argument(help="The other one, of the same sort.")],
+    workspace: WorkspaceOption = None,
+    as_json: Json = False,
+    limit: Annotated[int | None, typer.Option("--limit", help="At most so many lines.")] = 50,
+) -> None:  # fmt: skip
+    """Hold two plans or two runs against each other. Exit code 0: alike, 2: different, 1: an error."""
+    from synckit.diagnosis.compare import compare_plans, compare_runs, differences_sentence
+    from synckit.planning.planfile import load_plan
+
+    if a.isdigit() != b.isdigit():
+        raise SynckitError(f"{a} and {b} are not of one sort. Name two saved plans, or two runs by their numbers.")
+    if a.isdigit():
+        with open_workspace(workspace) as ws:
+            found = compare_runs(ws, int(a), int(b))
+    else:
+        found = compare_plans(load_plan(a), load_plan(b))
+    if as_json:
+        _frame(found, True, "")
+    else:
+        _show(differences_sentence(found))
+        if len(found):
+            from synckit.reports.plan_text import frame_view
+
+            _show(frame_view(found[["change", "mapping", "pass", "name", "before", "after", "what"]], limit))
+    raise typer.Exit(2 if len(found) else 0)
+
+
 # -- what they share ---------------------------------------------------------------------------------------------------------------
 
 
@@ -128,7 +157,7 @@ def _frame(table: pd.DataFrame, as_json: bool, empty: str) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add these verbs to the command line."""
-    for verb in (explain, causes, report):
+    for verb in (explain, causes, report, compare):
         app.command(verb.__name__.replace("_", "-"))(verb)
 
 

@@ -1,0 +1,114 @@
+"""Two plans, or two runs, held against each other: what is new, what is gone, what changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from synckit.errors import SynckitError
+from synckit.planning.bind import SOURCE
+from synckit.planning.plan import Plan
+from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT
+from synckit.reports.plan_text import lines_of
+from synckit.reports.wording import quoted, safe
+
+if TYPE_CHECKING:
+    from synckit.workspace import Workspace
+
+#: One line per record and pass that differs. `change`: "new", "gone" or "changed"; `before` and `after`: what either has for it.
+DIFFERENCES = ("change", "mapping", "pass", "local_key", "integration_key", "name", "before", "after", "what")
+LOOKED_AT = [*CARRIED_OUT, *BOOKED_AS_FAILED, "skipped", "held", "excluded", "loses to policy", "remove coupling"]
+
+Place = tuple[str, str, str]
+Line = dict[str, Any]
+
+
+def compare_plans(a: Plan, b: Plan) -> pd.DataFrame:
+    """What `b` does otherwise than `a` (DIFFERENCES): dispositions, reasons, and the fields written with their values."""
+    return _compared(_of_plan(a), _of_plan(b))
+
+
+def compare_runs(ws: Workspace, a: int, b: int) -> pd.DataFrame:
+    """What run `b` did otherwise than run `a` (DIFFERENCES): rows written, refused and failed, from journal and errors."""
+    known = set(ws.ledger.runs().column("id").to_pylist())
+    for number in (a, b):
+        if number not in known:
+            raise SynckitError(f"There is no run {number}. `synckit jobs` lists them.")
+    return _compared(_of_run(ws, a), _of_run(ws, b))
+
+
+def _of_plan(plan: Plan) -> dict[Place, Line]:
+    rows = lines_of(plan.records(disposition=LOOKED_AT))
+    fields: dict[tuple[str, str, int], list[str]] = {}
+    for c in lines_of(plan.changes()):
+        fields.setdefault((c["mapping"], c["pass"], c["record"]), []).append(
+            f"{c['field']}: {quoted(c['old'])} -> {quoted(c['new'])}"
+        )
+    found: dict[Place, Line] = {}
+    for row in rows:
+        source = SOURCE["to" if row["pass"] == "to" else "from"]
+        key = row[f"{source}_key"] or row["local_key"] or row["integration_key"] or ""
+        written = fields.get((row["mapping"], row["pass"], row["record"]), [])
+        place = (row["mapping"], row["pass"], key)
+        if place not in found:  # a second step belongs to its record's first row
+            found[place] = {
+                **row,
+                "name": row[f"{source}_name"] or key,
+                "outcome": row["disposition"],
+                "details": sorted(written) or [row["reason"] or ""],
+            }
+    return found
+
+
+def _of_run(ws: Workspace, run: int) -> dict[Place, Line]:
+    found: dict[Place, Line] = {}
+
+    def place(line: Line, outcome: str, detail: str) -> None:
+        key = line["local_key"] or line["integration_key"] or ""
+        at = found.setdefault(
+            (line["mapping"], line["direction"], key),
+            {**line, "pass": line["direction"], "name": key, "outcome": outcome, "details": []},
+        )
+        at["outcome"] = outcome if outcome not in at["outcome"] else at["outcome"]
+        at["details"] = sorted({*at["details"], detail})
+
+    for line in ws.ledger.journal(run=run).to_pylist():
+        place(line, f"{line['op']} {line['state']}", f"{line['op']} {line['before'] or ''} -> {line['after'] or ''}")
+    for line in ws.ledger.errors(run=run).to_pylist():
+        place(line, f"error {line['code']}", line["message"])
+    return found
+
+
+def _compared(before: dict[Place, Line], after: dict[Place, Line]) -> pd.DataFrame:
+    found = []
+    for place in sorted(before.keys() | after.keys()):
+        old, new = before.get(place), after.get(place)
+        row = new or old or {}
+        if old is None or new is None:
+            change, what = ("new", "") if old is None else ("gone", "")
+            what = "; ".join(safe(d) for d in row["details"][:3])
+        elif old["outcome"] != new["outcome"]:
+            change, what = "changed", f"{old['outcome']} -> {new['outcome']}: " + "; ".join(safe(d) for d in new["details"][:3])
+        elif old["details"] != new["details"]:
+            gone, come = (
+                [d for d in old["details"] if d not in new["details"]],
+                [d for d in new["details"] if d not in old["details"]],
+            )
+            change, what = (
+                "changed",
+                "; ".join([*(f"no longer {safe(d)}" for d in gone[:3]), *(f"now {safe(d)}" for d in come[:3])]),
+            )
+        else:
+            continue
+        found.append((change, place[0], place[1], row.get("local_key"), row.get("integration_key"), row["name"], old["outcome"] if old else "",
+                      new["outcome"] if new else "", what))  # fmt: skip
+    return pd.DataFrame(found, columns=list(DIFFERENCES))
+
+
+def differences_sentence(frame: pd.DataFrame) -> str:
+    counts = {c: int((frame["change"] == c).sum()) for c in ("new", "gone", "changed")}
+    return ", ".join(f"{n:,} {c}" for c, n in counts.items()) + "." if len(frame) else "No difference."
+
+
+__all__ = ["DIFFERENCES", "compare_plans", "compare_runs", "differences_sentence"]
