@@ -11,7 +11,7 @@ from pathlib import Path
 from synckit.errors import SynckitError
 from synckit.mapping.loading import find_workspace
 
-FIRST = "01-full-sync-preview.ipynb"
+FIRST = "00-start.ipynb"
 
 
 def notebooks_folder() -> Path:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pandas as pd
+
 from synckit.demo import MARKER, WORKSPACE, make_demo
-from synckit.reports.frame_html import show
+from synckit.planning.bind import SIDES
+from synckit.reports.frame_html import Shown, show
 from synckit.workspace import Workspace, open_workspace
 
 
@@ -30,4 +33,37 @@ def is_demo(ws: Workspace) -> bool:
     return (Path(ws.path).parent / MARKER).is_file()
 
 
-__all__ = ["is_demo", "show", "workspace_or_demo"]
+def systems(ws: Workspace) -> Shown:
+    """Both systems: what they are called, where they are, whether they can be read and written now."""
+    from synckit.errors import SynckitError
+
+    lines = []
+    for side in SIDES:
+        described = getattr(ws.description, side)
+        try:
+            system = ws.systems[side]
+            lines.append((side, system.title, system.address, "read only" if system.read_only else "read and write", "connected"))
+        except SynckitError as error:
+            lines.append((side, described.name, "", "", str(error)))
+    return show(pd.DataFrame(lines, columns=["side", "system", "where", "may", "state"]), "Systems")
+
+
+def findings(ws: Workspace) -> Shown:
+    """Everything that is wrong or doubtful in the workspace and its systems, errors first (see Workspace.check)."""
+    lines = [(f.severity, f.place, f.message, f.remedy) for f in ws.check()]
+    return show(
+        pd.DataFrame(lines, columns=["severity", "where", "what", "remedy"]),
+        "Findings" if lines else "No error, no warning",
+        rows=50,
+    )
+
+
+def with_history(ws: Workspace) -> Workspace:
+    """The workspace itself. Where it is the demo and nothing has run in it yet, its modified records are synchronised first, so that
+    there is something to report and to diagnose; anything else is left as it is."""
+    if is_demo(ws) and ws.jobs(limit=1).empty:
+        ws.apply(ws.plan_modified())
+    return ws
+
+
+__all__ = ["findings", "is_demo", "show", "systems", "with_history", "workspace_or_demo"]

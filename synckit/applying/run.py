@@ -69,6 +69,16 @@ def apply_plan(
         ws.ledger.lease.release(epoch)
 
 
+def answer_closing(ws: Workspace, run_id: int, answers: dict[str, bool]) -> None:
+    """Write the answers to the closing question down after the run: True lets later runs create records of the mapping, False keeps
+    "Synch. Only Coupled Records" set. They are settings of the ledger that override the file, and can be given again."""
+    with ws.ledger.transaction(ws.clock()) as tx:
+        for name, creating in answers.items():
+            flag = f"only_coupled:{ws.description.mapping(name).name}"
+            if creating or flag in ws.ledger.settings():
+                tx.put_setting(flag, "false" if creating else "true", f"closing question of run {run_id}")
+
+
 def _later(seen: str, mark: str | None) -> bool:
     """Whether a version lies after a watermark; versions are moments, or numbers of any length."""
     if not mark:

@@ -311,12 +311,14 @@ class Plan(Judging):
         """One line per field that is written: old, new, origin, and the records' keys and names (creates are expanded here). `table`
         names side and table ("integration:account") where a second step writes another row than the mapping's own."""
         fields = self._of(self.fields, mapping)
-        expanded = [fields] + [self._expanded(n, p) for (n, p) in self.base.creates if mapping is None or n == self._name(mapping)]
-        fields = pa.concat_tables(expanded)
+        rows = self._of(self.rows, mapping)
         for column, value in (("record", record), ("pass", in_pass)):
             if value is not None:
                 fields = fields.filter(pc.equal(fields.column(column), value))
-        rows = _numbered(self.rows)
+                rows = rows.filter(pc.equal(rows.column(column), value))
+        places = [(n, p) for n, p in self.base.creates if (mapping is None or n == self._name(mapping)) and in_pass in (None, p)]
+        fields = pa.concat_tables([fields] + [self._expanded(n, p, record) for n, p in places])
+        rows = _numbered(rows)
         rows = rows.filter(pc.is_in(rows.column("disposition"), pa.array([d for d in CARRIED_OUT if d != "coupling"])))
         keys = ["mapping", "pass", "record", "step", "nth"]
         rows = rows.select([*keys, "disposition", "local_key", "integration_key", "local_name", "integration_name", "table"])
@@ -328,9 +330,11 @@ class Plan(Judging):
         )
         return (joined if limit is None else joined.slice(0, limit)).drop_columns(["rank"]).to_pandas()
 
-    def _expanded(self, mapping: str, in_pass: str) -> pa.Table:
-        """The creates of one pass, one line per field that is not blank."""
+    def _expanded(self, mapping: str, in_pass: str, record: int | None = None) -> pa.Table:
+        """The creates of one pass (or one of them), one line per field that is not blank."""
         table, head = created_rows(self.base, mapping, in_pass, self.decisions), self.base.mappings[mapping]
+        if record is not None:
+            table = table.filter(pc.equal(table.column("record"), record))
         tables = []
         for written in head.columns[in_pass]:  # type: ignore[index]
             values = table.column(VALUE + written.column)

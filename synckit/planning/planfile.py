@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 import zipfile
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,44 @@ LIMIT = 4 << 30  # bytes that one frame may unpack to; a plan is data from outsi
 
 def save_plan(plan: Plan, path: str) -> None:
     """Write `plan` to `path`: whole or not at all. Refuses to replace a file that is not a plan."""
+    _write(path, lambda: plan_bytes(plan))
+
+
+def save_decisions(plan: Plan, path: str) -> None:
+    """Write `plan` to `path`; where that file holds this very plan already, only its decisions are written anew."""
+
+    def content() -> bytes:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if json.loads(archive.read("manifest.json"))["plan_id"] != plan.id:
+                    return plan_bytes(plan)
+                sink = io.BytesIO()
+                with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as copy:
+                    for name in archive.namelist():
+                        copy.writestr(name, _decisions_text(plan) if name == "decisions.json" else archive.read(name))
+                return sink.getvalue()
+        except (FileNotFoundError, zipfile.BadZipFile, KeyError, ValueError):
+            return plan_bytes(plan)
+
+    _write(path, content)
+
+
+def read_decisions(path: str) -> tuple[str, tuple[Decision, ...]]:
+    """Id and decisions of a plan file, without its frames. Raises SynckitError where it is no whole plan."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return str(json.loads(archive.read("manifest.json"))["plan_id"]), _decisions(archive)
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+        raise SynckitError(f"{path} is not a whole plan ({type(error).__name__}). Choose another name for the plan file.") from None
+
+
+def _write(path: str, content_of: Callable[[], bytes]) -> None:
     target = Path(path)
     if target.exists() and not _is_plan(target):
         raise SynckitError(f"{path} exists and is not a plan. Choose another name.")
     if not target.parent.is_dir():
         raise SynckitError(f"The folder {target.parent} does not exist. Make it first, or choose another place for the plan.")
-    content = plan_bytes(plan)
+    content = content_of()
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -68,10 +101,19 @@ def plan_bytes(plan: Plan) -> bytes:
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("manifest.json", json.dumps(head, indent=1))
-        archive.writestr("decisions.json", json.dumps([dataclasses.asdict(d) for d in plan.decisions], indent=1))
+        archive.writestr("decisions.json", _decisions_text(plan))
         for part, data in parts.items():
             archive.writestr(part, data)
     return sink.getvalue()
+
+
+def _decisions_text(plan: Plan) -> str:
+    return json.dumps([dataclasses.asdict(d) for d in plan.decisions], indent=1)
+
+
+def _decisions(archive: zipfile.ZipFile) -> tuple[Decision, ...]:
+    lines = json.loads(archive.read("decisions.json"))
+    return tuple(Decision(**{**d, "records": tuple(tuple(r) for r in d["records"])}) for d in lines)
 
 
 def load_plan(path: str) -> Plan:
@@ -102,10 +144,7 @@ def read_plan(content: bytes, path: str) -> Plan:
                 for name in FRAMES
             }
             creates = {tuple(place): _frame(archive, f"creates-{n}.parquet", head, path) for n, place in enumerate(head["creates"])}
-            decisions = tuple(
-                Decision(**{**d, "records": tuple(tuple(r) for r in d["records"])})
-                for d in json.loads(archive.read("decisions.json"))
-            )
+            decisions = _decisions(archive)
         base = PlanBase(
             kind=head["kind"], made_at=datetime.fromisoformat(head["made_at"]), operator=head["operator"], ledger_id=head["ledger_id"],
             run_counter=head["run_counter"], order=tuple(head["order"]), whole=head["whole"],

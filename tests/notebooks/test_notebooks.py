@@ -18,7 +18,7 @@ def ids(path: Path) -> str:
 
 
 def test_there_are_notebooks() -> None:
-    assert (FOLDER / "01-full-sync-preview.ipynb") in NOTEBOOKS
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "05"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=ids)
@@ -40,9 +40,10 @@ def test_a_notebook_runs_in_an_empty_folder(path: Path, tmp_path: Path, monkeypa
     outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
     shown = [o["data"] for o in outputs if "data" in o]
     assert not [o for o in outputs if o["output_type"] in ("error", "stream")], "a notebook prints no warnings"
-    assert sum("text/html" in data for data in shown) >= 5
-    assert any("image/png" in data for data in shown), "and one figure"
+    assert sum("text/html" in data for data in shown) >= 1 and len(shown) >= 2
     assert all("<script" not in data.get("text/html", "") for data in shown)
+    for data in shown:  # a reopened or exported notebook shows the table, not the name of a class
+        assert "application/vnd.jupyter.widget-view+json" not in data or "<table" in data["text/html"] or "<p" in data["text/html"]
 
 
 def test_the_first_notebook_applies_and_shows_planned_beside_actual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +54,11 @@ def test_the_first_notebook_applies_and_shows_planned_beside_actual(tmp_path: Pa
     for cell in nbformat.read(FOLDER / "01-full-sync-preview.ipynb", as_version=4).cells:
         if cell.cell_type == "code":
             exec(compile(cell.source, "cell", "exec"), names)
-    run, careful = names["run"], names["careful"]
-    assert run.status == "finished" and run.written == run.planned == careful.writes
+    grid, apply = names["grid"], names["apply"]
+    grid.receive({"do": "choose", "facet": "warnings", "value": "possible_duplicate"})
+    grid.receive({"do": "exclude_shown"})
+    planned = grid.plan.writes
+    run = apply.apply(accept=["CURRENCY", "PAYMENT TERMS", "VENDOR", "CUSTOMER", "CONTACT"])
+    assert run.status == "finished" and run.written == run.planned == planned
     assert not len(run.differences) and "planned" not in run._repr_html_().split("<table>")[1]
     assert names["ws"].plan_full().total("create") == 0, "what was left out is held"

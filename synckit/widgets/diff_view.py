@@ -1,0 +1,313 @@
+"""What a plan changes on coupled records, field by field, old beside new; conflicts are decided here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synckit.errors import SynckitError
+from synckit.planning.bind import SIDES
+from synckit.planning.decisions import _places
+from synckit.planning.plan import Plan
+from synckit.planning.tables import CARRIED_OUT
+from synckit.reports.wording import count_of, safe
+from synckit.widgets.grid import Grid
+from synckit.widgets.lines import Lines
+from synckit.widgets.review import Review, as_review
+from synckit.widgets.screen import State, button, buttons, table, text
+from synckit.widgets.segments import segments
+
+if TYPE_CHECKING:
+    from synckit.workspace import Workspace
+
+CHANGED = ("update", "couple", "excluded", "blocked")
+SAID = {"local": "the local side changed it", "integration": "the integration side changed it", "both": "both sides changed it", "unknown": "it is not known which side changed it"}  # fmt: skip
+
+
+class DiffView(Grid):
+    """One line per field that an update writes or in which a conflict differs. With `ws`, an open line shows the whole record of both
+    sides as it is now, and who changed it where the system says so. `selected` is a frame of the lines shown."""
+
+    columns = (
+        ("direction", "direction", 1.3, "a"), ("mapping", "mapping", 1.2, ""), ("name", "record", 2.0, ""), ("field", "field", 1.3, ""),
+        ("old", "old, or integration side", 2.4, "s"), ("new", "new, or local side", 2.4, "s"), ("when", "changed", 1.4, ""),
+    )  # fmt: skip
+    titles = {"direction": "direction", "mapping": "mapping", "field": "field"}
+    keys = "j k or arrows move · space leaves a record out · enter opens it · in a conflict: l local, i integration, m merge, d leave open · u undo"
+
+    def __init__(self, of: Plan | Review | Any, file: str | Path | None = None, *, ws: Workspace | None = None) -> None:
+        self.review, self.ws = as_review(of, file), ws
+        self._load()
+        super().__init__(self.lines)
+        self.said = self.review.notice
+        self.review.on_change(self._decided)
+
+    @property
+    def plan(self) -> Plan:
+        return self.review.plan
+
+    @property
+    def selected(self) -> pd.DataFrame:
+        """The lines shown: mapping, pass, record, keys, name, field, old, new, direction, disposition."""
+        columns = [
+            "mapping",
+            "pass",
+            "record",
+            "local_key",
+            "integration_key",
+            "name",
+            "field",
+            "old",
+            "new",
+            "direction",
+            "disposition",
+        ]
+        return pa.table({c: self.lines.columns[c].take(pa.array(self.lines.shown)) for c in columns}).to_pandas()
+
+    # -- the lines -----------------------------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        plan, base = self.plan, self.plan.base
+        rows = plan.rows.append_column("place", pa.array(_places(base, plan.rows)))
+        first = rows.filter(pc.equal(rows.column("step"), 1))
+        changed = first.filter(pc.is_in(first.column("disposition"), pa.array(CHANGED)))
+        conflicts = base.conflicts.filter(pc.equal(base.conflicts.column("pass"), "to"))
+        alone = base.conflicts.filter(
+            pc.invert(pc.is_in(pa.array(_places(base, base.conflicts) ^ PASS), pa.array(_places(base, conflicts))))
+        )
+        conflicts = (
+            pa.concat_tables([conflicts, alone.filter(pc.equal(alone.column("pass"), "from"))]) if alone.num_rows else conflicts
+        )
+        fields = plan.fields.filter(pc.equal(plan.fields.column("step"), 1))
+        kept = pc.and_(pc.is_in(pa.array(_places(base, fields)), changed.column("place")),
+                       pc.invert(pc.is_in(pa.array(_places(base, fields) & ~PASS), pa.array(_places(base, conflicts) & ~PASS))))  # fmt: skip
+        fields = fields.filter(kept)
+        whole = pa.concat_tables([fields, conflicts.select(fields.column_names)])
+        conflict = np.arange(whole.num_rows) >= fields.num_rows
+        places = _places(base, whole)
+        at = pc.index_in(pa.array(places), value_set=first.column("place").combine_chunks())
+        of = first.take(pc.fill_null(at, 0))
+        to = pc.equal(whole.column("pass"), "to")
+        token = pc.if_else(to, of.column("local_token"), of.column("integration_token"))
+        by = pa.concat_arrays([pa.nulls(fields.num_rows, pa.string()), conflicts.column("changed_by").combine_chunks()])
+        self._places, self._conflict = places, conflict
+        order = pa.array(np.lexsort((np.arange(len(places)), places & ~PASS)))
+        self._places, self._conflict = places[order], conflict[order]
+        columns = {
+            "mapping": whole.column("mapping"), "pass": whole.column("pass"), "record": whole.column("record"), "field": whole.column("field"),
+            "old": pc.fill_null(whole.column("old"), ""), "new": pc.fill_null(pc.coalesce(whole.column("new"), whole.column("ref_key")), ""),
+            "name": pc.coalesce(of.column("local_name"), of.column("integration_name"), of.column("local_key")), "changed_by": by,
+            "local_key": of.column("local_key"), "integration_key": of.column("integration_key"), "origin": whole.column("origin"),
+            "when": pc.fill_null(pc.replace_substring(pc.utf8_slice_codeunits(token, 0, 16), "T", " "), ""),
+        }  # fmt: skip
+        columns = {name: (c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c).take(order) for name, c in columns.items()}
+        self.lines = Lines(
+            {**columns, **self._outlook()},
+            ["direction", "mapping", "field"],
+            ["name", "old", "new", "field", "local_key", "integration_key"],
+        )
+
+    def _outlook(self) -> dict[str, pa.Array]:
+        """What becomes of each line as the plan stands: its disposition and its direction ("conflict" while one is open)."""
+        plan = self.plan
+        first = plan.rows.filter(pc.equal(plan.rows.column("step"), 1))
+        places = _places(plan.base, first)
+        disposition = dict(zip(places.tolist(), first.column("disposition").to_pylist(), strict=True))
+        code = {p for p, c in zip(places.tolist(), first.column("code").to_pylist(), strict=True) if c == "resolved"}
+        sides = plan.base.sides
+        ways = {0: f"to {safe(sides['integration'].title)}", 1: f"to {safe(sides['local'].title)}"}
+        found, directions = [], []
+        for place, conflict in zip(self._places.tolist(), self._conflict.tolist(), strict=True):
+            d = disposition.get(place, "")
+            decided = conflict and (place in code or (place ^ PASS) in code)
+            if decided and d not in CARRIED_OUT and d != "excluded":
+                d = disposition.get(place ^ PASS, d)
+            found.append(d)
+            directions.append("decided" if decided else "conflict" if conflict else ways[int(bool(place & PASS))])
+        return {"disposition": pa.array(found, pa.string()), "direction": pa.array(directions, pa.string())}
+
+    def _decided(self) -> None:
+        self.lines.put(stay=True, **self._outlook())
+        self._keep_cursor()
+        self.changed()
+
+    # -- deciding ------------------------------------------------------------------------------------------------------------------
+
+    def do_resolve(self, use: str, line: int | None = None) -> None:
+        """Decide the conflict of a line: "local" or "integration" keeps that side's values, "merge" takes each field from the side that
+        changed it, "leave" opens it again."""
+        row = self._at(line)
+        if row["direction"] not in ("conflict", "decided"):
+            raise SynckitError(f"{safe(row['name'])} is no conflict: there is nothing to choose.")
+        if use == "leave":
+            self._reopen(row)
+            return
+        self.review.decide(lambda plan: plan.resolve(row["mapping"], row["local_key"], row["integration_key"], use=use))
+        self.said = (
+            f"{safe(row['name'])}: "
+            + {
+                "local": "the local values are kept.",
+                "integration": "the integration values are kept.",
+                "merge": "each field keeps what its side changed.",
+            }[use]
+        )
+
+    def do_choose_field(self, field: str, side: str) -> None:
+        """Choose the side of one field of the conflict under the cursor; the other fields stay as chosen, or on the local side."""
+        row = self._at(None)
+        chosen = self.chosen_sides(row)
+        if field not in chosen:
+            raise SynckitError(f'The conflict has no field "{field}" that goes both ways.')
+        chosen[field] = side
+        self.review.decide(lambda plan: plan.resolve(row["mapping"], row["local_key"], row["integration_key"], use=chosen))
+        self.said = f"{safe(row['name'])}: {safe(field)} from the {side} side."
+
+    def do_toggle(self, line: int | None = None) -> None:
+        """Leave the record of a line out as a whole, or take it back in."""
+        row = self._at(line)
+        kind = "include" if row["disposition"] == "excluded" else "exclude" if row["disposition"] in CARRIED_OUT else ""
+        if not kind:
+            self.said = (
+                "An open conflict is not written: decide it first."
+                if row["direction"] == "conflict"
+                else "This record is not written."
+            )
+            return
+        self.review.decide(lambda plan: getattr(plan, kind)(row["mapping"], local=row["local_key"]))
+        self.said = f"{safe(row['name'])} is {'left out with all its fields' if kind == 'exclude' else 'taken back in'}."
+
+    def do_undo(self) -> None:
+        self.said = "The last decision was taken back." if self.review.undo() else "There is no decision to take back."
+
+    def _reopen(self, row: dict[str, Any]) -> None:
+        mine = [d for d in self.plan.decisions if d.kind == "resolve" and d.mapping == row["mapping"]
+                and any(r[1] == row["local_key"] or (not r[1] and r[2] == row["integration_key"]) for r in d.records)]  # fmt: skip
+        self.review.take_back(mine)
+        self.said = f"{safe(row['name'])} is open again."
+
+    def _at(self, line: int | None) -> dict[str, Any]:
+        at = self.cursor if line is None else self._line(line)
+        if at < 0:
+            raise SynckitError("No line is chosen.")
+        return self.lines.lines([at])[0]
+
+    def chosen_sides(self, row: dict[str, Any]) -> dict[str, str]:
+        """Field -> the side whose value the last decision on this conflict takes, else the side that changed it, else local."""
+        import json
+
+        fields = self._conflict_fields(row)
+        chosen = {f["field"]: f["changed_by"] if f["changed_by"] in SIDES else "local" for f in fields if f["two_way"]}
+        for d in self.plan.decisions:
+            if (
+                d.kind == "resolve"
+                and d.mapping == row["mapping"]
+                and any(row["local_key"] == r[1] or (not r[1] and row["integration_key"] == r[2]) for r in d.records)
+            ):
+                if d.value in SIDES:
+                    chosen = dict.fromkeys(chosen, d.value)
+                elif d.value.startswith("{"):
+                    chosen |= {f: s for f, s in json.loads(d.value).items() if f in chosen}
+        return chosen
+
+    def _conflict_fields(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        c = self.plan.base.conflicts
+        mine = c.filter(
+            pc.and_(pc.equal(c.column("mapping"), row["mapping"]), pc.equal(c.column("record"), row["record"]))
+        ).to_pylist()
+        to = [line for line in mine if line["pass"] == "to"]
+        return to + [line for line in mine if line["pass"] == "from" and line["field"] not in {t["field"] for t in to}]
+
+    # -- drawing -------------------------------------------------------------------------------------------------------------------
+
+    def head(self) -> list[State]:
+        return [text(self.plan.sentence(), "strong")]
+
+    def actions(self) -> list[State]:
+        return [button({"do": "undo"}, "Undo", "u", off=not self.plan.decisions)]
+
+    def counted(self) -> str:
+        directions = self.lines.columns["direction"]
+        open_ = len(set(self._places[pc.equal(directions, "conflict").to_numpy(zero_copy_only=False)].tolist()))
+        return f"{super().counted()} · {count_of(open_, 'open conflict', 'open conflicts')}"
+
+    def tone(self, facet: str, value: str) -> str:
+        return {"conflict": "conflict", "decided": "create"}.get(value, "update") if facet == "direction" else ""
+
+    def row(self, line: int, values: dict[str, Any]) -> State:
+        old, new = segments(safe(values["old"]), safe(values["new"]))
+        d, way = values["disposition"], values["direction"]
+        shown = {"text": way, "tone": self.tone("direction", way)}
+        cells = [shown, values["mapping"], safe(values["name"]), safe(values["field"]), old or {"text": "blank", "tone": "quiet"}, new or {"text": "blank", "tone": "quiet"}, safe(values["when"])]  # fmt: skip
+        return {"cells": cells, "tick": True if d in CARRIED_OUT else False if d == "excluded" else None, "dim": d == "excluded"}
+
+    def detail(self, line: int) -> list[State]:
+        row = self.lines.lines([line])[0]
+        sides = self.plan.base.sides
+        blocks = [text(f"{row['mapping']} {safe(row['name'])}: {row['direction']}, {row['disposition']}", "strong")]
+        if row["direction"] in ("conflict", "decided"):
+            blocks += self._chooser(row)
+        whole = self._whole(row) if self.ws is not None else None
+        if whole is not None:
+            return [*blocks, *whole]
+        changes = self.plan.changes(row["mapping"], int(row["record"]))
+        if len(changes):
+            after = [[safe(c["field"]), *segments(safe(c["old"]), safe(c["new"])), f"to {safe(sides['integration' if c['pass'] == 'to' else 'local'].title)}", safe(c["origin"])]
+                     for c in changes.to_dict("records")]  # fmt: skip
+            blocks.append(table(["field", "before", "after", "", "comes from"], after, "What is written"))
+        return blocks
+
+    def _chooser(self, row: dict[str, Any]) -> list[State]:
+        sides, chosen = self.plan.base.sides, self.chosen_sides(row)
+        decided = row["direction"] == "decided"
+        lines = []
+        for f in self._conflict_fields(row):
+            here, there = (f["new"], f["old"]) if f["pass"] == "to" else (f["old"], f["new"])
+            local, integration = segments(safe(here), safe(there))
+            pick = {"buttons": [button({"do": "choose_field", "field": f["field"], "side": s}, s, on=decided and chosen.get(f["field"]) == s) for s in SIDES]} if f["two_way"] else "one way"  # fmt: skip
+            lines.append(
+                [
+                    safe(f["field"]),
+                    {"segments": local, "text": ""},
+                    {"segments": integration, "text": ""},
+                    SAID.get(f["changed_by"], ""),
+                    pick,
+                ]
+            )
+        able = all(f["changed_by"] in SIDES for f in self._conflict_fields(row) if f["two_way"])
+        return [
+            table(["field", safe(sides["local"].title), safe(sides["integration"].title), "since the last synchronisation", "take"], lines),
+            buttons(
+                button({"do": "resolve", "use": "local"}, f"Keep {safe(sides['local'].title)}", "l"),
+                button({"do": "resolve", "use": "integration"}, f"Keep {safe(sides['integration'].title)}", "i"),
+                button({"do": "resolve", "use": "merge"}, "Merge", "m", off=not able, hint="" if able else "for a field it is not known, or not one side alone, which side changed it"),
+                button({"do": "resolve", "use": "leave"}, "Leave open", "d", off=not decided),
+            ),
+        ]  # fmt: skip
+
+    def _whole(self, row: dict[str, Any]) -> list[State] | None:
+        """Both sides of the record as they are now, beside what the plan makes of them; read when the line is opened."""
+        from synckit.widgets.whole_record import whole_record
+
+        assert self.ws is not None
+        try:
+            return whole_record(self.ws, self.plan, row)
+        except SynckitError as error:
+            return [text(str(error), "fail")]
+
+    def state(self) -> State:
+        state = super().state()
+        # a conflict is decided by key while its line is closed, too
+        uses = {"l": "local", "i": "integration", "m": "merge", "d": "leave"}
+        state["press"] = {key: {"do": "resolve", "use": use} for key, use in uses.items()}
+        return state
+
+
+PASS = np.int64(1 << 40)  # the bit of a place that says which pass it is
+
+
+__all__ = ["DiffView"]

@@ -1,0 +1,302 @@
+"""The planned actions of a plan as a screen: filter, look, leave out or take back in; every decision is kept at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synckit.planning.plan import Plan
+from synckit.planning.tables import CARRIED_OUT
+from synckit.reports.wording import ACTION_OF, count_of, number, safe
+from synckit.widgets.grid import Grid
+from synckit.widgets.lines import Lines
+from synckit.widgets.review import Review, as_review
+from synckit.widgets.screen import Message, State, button, table, text
+
+#: Dispositions of which a plan holds very many and nothing is decided; shown on request.
+QUIET = ("unchanged", "not a source", "outside the filter", "not due", "left out by rule")
+MOST_FIELDS = 3  # names of changed fields in a row; the others are counted
+
+
+class PlanGrid(Grid):
+    """The rows of a plan, one line per record, pass and step. `plan` is the plan with every decision; with a `file`, decisions are
+    kept there as they are taken (see Review). `selected` is a frame of the rows shown."""
+
+    columns = (
+        ("disposition", "action", 1.1, "a"), ("mapping", "mapping", 1.3, ""), ("into", "written to", 1.9, ""), ("name", "record", 2.4, ""),
+        ("what", "what, or why not", 3.8, ""), ("alike", "alike", 0.6, "n"), ("warnings", "warnings", 1.4, ""),
+    )  # fmt: skip
+    titles = {"disposition": "action", "mapping": "mapping", "into": "written to", "warnings": "warning"}
+    keys = "j k or arrows move · space leaves out or takes back in · enter says why · / search · u undo"
+
+    def __init__(self, of: Plan | Review, file: str | Path | None = None, *, everything: bool = False) -> None:
+        self.review = as_review(of, file)
+        self.everything = everything
+        self._load()
+        super().__init__(self.lines)
+        self.said = self.review.notice
+        self.review.on_change(self._decided)
+
+    @property
+    def plan(self) -> Plan:
+        return self.review.plan
+
+    @property
+    def selected(self) -> pd.DataFrame:
+        """The rows shown, in their order, as `plan.records()` gives them."""
+        rows = self._rows.take(pa.array(self.lines.shown)).drop_columns(["local_print", "integration_print"])
+        return rows.to_pandas()
+
+    # -- the rows ------------------------------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        rows = self.plan.rows
+        quiet = pc.and_(pc.is_in(rows.column("disposition"), pa.array(QUIET)), pc.not_equal(rows.column("code"), "resolved"))
+        self._here = np.arange(rows.num_rows) if self.everything else np.flatnonzero(~quiet.to_numpy())
+        self._length = rows.num_rows
+        self._rows = rows.take(pa.array(self._here)).combine_chunks()
+        r, sides = self._rows, self.plan.base.sides
+        to = pc.equal(r.column("pass"), "to")
+        names = pc.if_else(to, pc.coalesce(r.column("local_name"), r.column("integration_name"), r.column("local_key"), r.column("integration_key")),
+                           pc.coalesce(r.column("integration_name"), r.column("local_name"), r.column("integration_key"), r.column("local_key")))  # fmt: skip
+        self._alike = _best(self.plan)
+        alike = np.full(r.num_rows, np.nan)
+        creating = pc.equal(r.column("disposition"), "create").to_numpy() | pc.equal(r.column("disposition"), "excluded").to_numpy()
+        places = zip(
+            *(r.column(c).take(pa.array(np.flatnonzero(creating))).to_pylist() for c in ("mapping", "pass", "record")), strict=True
+        )
+        for i, place in zip(np.flatnonzero(creating).tolist(), places, strict=True):
+            if place in self._alike:
+                alike[i] = self._alike[place]["score"]
+        self.lines = Lines(
+            {
+                "mapping": r.column("mapping"), "name": names, "alike": pa.array(alike, from_pandas=True),
+                "into": pc.if_else(to, sides["integration"].title, sides["local"].title),
+                "local_key": r.column("local_key"), "integration_key": r.column("integration_key"),
+                "partner": pc.if_else(to, r.column("integration_name"), r.column("local_name")),
+                "warnings": _joined(r.column("warnings")),
+                "disposition": r.column("disposition"), "what": r.column("reason"),
+            },
+            ["disposition", "mapping", "into", "warnings"],
+            ["name", "partner", "local_key", "integration_key", "mapping", "what", "warnings"],
+        )  # fmt: skip
+        self._fields = _Fields(self.plan)
+
+    def _decided(self) -> None:
+        rows, former = self.plan.rows, self.lines
+        if rows.num_rows == self._length:
+            self._rows = rows.take(pa.array(self._here)).combine_chunks()
+            self.lines.put(
+                stay=True,
+                disposition=self._rows.column("disposition"),
+                what=self._rows.column("reason"),
+                warnings=_joined(self._rows.column("warnings")),
+            )
+            self._fields = _Fields(self.plan)
+        else:  # a decided pair is one row where there were two
+            self._load()
+            self.lines.text, self.lines.chosen, self.lines.sorted_by = former.text, former.chosen, former.sorted_by
+            self.cursor = -1
+        self._keep_cursor()
+        self.changed()
+
+    # -- deciding ------------------------------------------------------------------------------------------------------------------
+
+    def do_toggle(self, line: int | None = None) -> None:
+        """Leave out the record of a line, or take it back in."""
+        at = self.cursor if line is None else self._line(line)
+        if at < 0:
+            return
+        row = self.lines.lines([at])[0]
+        if row["disposition"] == "excluded":
+            self._decide("include", [at])
+        elif row["disposition"] in CARRIED_OUT:
+            self._decide("exclude", [at])
+        else:
+            self.said = f"{safe(row['name'])} is not written in this plan ({row['disposition']}): there is nothing to leave out."
+
+    def do_exclude_shown(self) -> None:
+        """Leave out all rows shown that would be written."""
+        self._decide("exclude", self._of_shown(CARRIED_OUT))
+
+    def do_include_shown(self) -> None:
+        """Take all rows shown that were left out back in."""
+        self._decide("include", self._of_shown(("excluded",)))
+
+    def do_undo(self) -> None:
+        """Take the last decision back."""
+        self.said = "The last decision was taken back." if self.review.undo() else "There is no decision to take back."
+
+    def do_code(self) -> None:
+        """Show the calls that take the same decisions."""
+        self.open_code = not getattr(self, "open_code", False)
+
+    def exclude_shown(self) -> None:
+        self.do_exclude_shown()
+
+    def _of_shown(self, dispositions: tuple[str, ...]) -> np.ndarray:
+        shown = self.lines.shown
+        return shown[pc.is_in(self.lines.columns["disposition"], pa.array(dispositions)).to_numpy(zero_copy_only=False)[shown]]
+
+    def _decide(self, kind: str, numbers: Any) -> None:
+        if not len(numbers):
+            self.said = "None of the rows shown can be " + ("left out." if kind == "exclude" else "taken back in.")
+            return
+        records = (
+            self._rows.take(pa.array(np.asarray(numbers, dtype=np.int64)))
+            .select(["mapping", "pass", "local_key", "integration_key"])
+            .to_pandas()
+        )
+        blocked = self.plan.total("blocked")
+        self.review.decide(lambda plan: getattr(plan, kind)(records=records))
+        verb = "left out" if kind == "exclude" else "taken back in"
+        self.said = f"{count_of(len(records), 'row', 'rows')} {verb}."
+        more = self.plan.total("blocked") - blocked
+        if more > 0:
+            self.said += (
+                f" {count_of(more, 'row', 'rows')} that needed {'it' if len(records) == 1 else 'them'} cannot be written now."
+            )
+
+    # -- drawing -------------------------------------------------------------------------------------------------------------------
+
+    def head(self) -> list[State]:
+        blocks = [text(self.plan.sentence(), "strong")]
+        if getattr(self, "open_code", False):
+            blocks.append({"kind": "code", "text": self.review.code()})
+        return blocks
+
+    def actions(self) -> list[State]:
+        out, back = len(self._of_shown(CARRIED_OUT)), len(self._of_shown(("excluded",)))
+        undo: Message = {"do": "undo"}
+        return [
+            button({"do": "exclude_shown"}, f"Leave out {number(out)} shown", off=not out),
+            button({"do": "include_shown"}, f"Take {number(back)} back in", off=not back),
+            button(undo, "Undo", "u", off=not self.plan.decisions, hint="Take the last decision back"),
+            button({"do": "code"}, "Copy as code", on=getattr(self, "open_code", False)),
+        ]
+
+    def counted(self) -> str:
+        return f"{super().counted()} · {number(self.plan.writes)} will be written"
+
+    def label(self, facet: str, value: str) -> str:
+        return value.replace("_", " ") if facet == "warnings" else value
+
+    def tone(self, facet: str, value: str) -> str:
+        return tone_of(value) if facet == "disposition" else ""
+
+    def row(self, line: int, values: dict[str, Any]) -> State:
+        d = values["disposition"]
+        what = self._what(line, values)
+        alike = "" if values["alike"] is None else f"{values['alike']:.2f}"
+        cells = [
+            {"text": d, "tone": tone_of(d)}, values["mapping"], safe(values["into"]), safe(values["name"]), safe(what), alike,
+            safe(values["warnings"].replace("_", " ")),
+        ]  # fmt: skip
+        return {"cells": cells, "tick": True if d in CARRIED_OUT else False if d == "excluded" else None, "dim": d == "excluded"}
+
+    def _place(self, line: int) -> tuple[str, str, int]:
+        return tuple(self._rows.column(c)[line].as_py() for c in ("mapping", "pass", "record"))
+
+    def _what(self, line: int, values: dict[str, Any]) -> str:
+        """What a write does, in a few words; the reason of everything else."""
+        d = values["disposition"]
+        if d == "update":
+            names = self._fields.names(int(self._here[line]))
+            more = len(names) - MOST_FIELDS
+            return ", ".join(names[:MOST_FIELDS]) + (f" and {count_of(more, 'more field', 'more fields')}" if more > 0 else "")
+        if d == "create" and values["alike"] is not None:
+            found = self._alike[self._place(line)]
+            return f'looks like "{found["existing_name"] or found["existing_key"]}" ({found["why"]})'
+        return str(values["what"] or "")
+
+    def detail(self, line: int) -> list[State]:
+        mapping, in_pass, record = self._place(line)
+        row = self._rows.slice(line, 1).to_pylist()[0]
+        sides = self.plan.base.sides
+        name = safe(self.lines.lines([line])[0]["name"])
+        blocks = [text(f"{mapping} {name}: {row['disposition']}", "strong"), text(safe(row["reason"]))]
+        for side in ("local", "integration"):
+            if row[f"{side}_key"]:
+                blocks.append(
+                    text(
+                        f"{safe(sides[side].title)}: {safe(row[f'{side}_name'])} · {row[f'{side}_key']} · version {safe(row[f'{side}_token'])}",
+                        "quiet",
+                    )
+                )
+        problems = self.plan.base.errors.filter(_at(self.plan.base.errors, mapping, in_pass, record))
+        if problems.num_rows > 1:
+            blocks.append(table(["field", "problem"], [[safe(e["field"]), safe(e["message"])] for e in problems.to_pylist()]))
+        alike = self.plan.base.duplicates.filter(_at(self.plan.base.duplicates, mapping, in_pass, record)).to_pylist()
+        if alike:
+            rows = [[safe(a["existing_name"]), {"text": safe(a["existing_key"]), "key": True}, f"{a['score']:.2f}", safe(a["why"]),
+                     "coupled already" if a["existing_coupled"] else ""] for a in alike]  # fmt: skip
+            blocks.append(table(["looks like", "key", "alike", "why", ""], rows))
+        if row["disposition"] in CARRIED_OUT and row["disposition"] != "coupling":
+            fields = self.plan.changes(mapping, record, in_pass)
+            fields = fields[fields["step"] == row["step"]]
+            if len(fields):
+                blocks.append(table(["field", "old", "new", "comes from"], [_change(c) for c in fields.to_dict("records")]))
+        return blocks
+
+
+class _Fields:
+    """Which fields the rows of a plan write, found by the number of the row."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._order: Any = None
+
+    def names(self, row: int) -> list[str]:
+        if self._order is None:
+            from synckit.planning.decisions import _places
+
+            fields = self._plan.fields
+            places = _places(self._plan.base, fields) * 2 + (fields.column("step").to_numpy() == 2)
+            self._order = np.argsort(places, kind="stable")
+            self._sorted = places[self._order]
+            self._field = fields.column("field").combine_chunks()
+            rows = self._plan.rows
+            self._of_rows = _places(self._plan.base, rows) * 2 + (rows.column("step").to_numpy() == 2)
+        place = self._of_rows[row]
+        a, b = np.searchsorted(self._sorted, place), np.searchsorted(self._sorted, place, side="right")
+        return [safe(name) for name in self._field.take(pa.array(self._order[a:b])).to_pylist()]
+
+
+def _change(c: dict[str, Any]) -> list[Any]:
+    from synckit.widgets.segments import segments
+
+    old, new = segments(safe(c["old"]), safe(c["new"]))
+    return [safe(c["field"]), old, new, safe(c["origin"])]
+
+
+def _best(plan: Plan) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """Planned create -> the record that it looks most like."""
+    found: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for row in plan.base.duplicates.sort_by([("score", "descending")]).to_pylist():
+        found.setdefault((row["mapping"], row["pass"], row["record"]), row)
+    return found
+
+
+def _joined(lists: Any) -> pa.Array:
+    """Lists of texts as one text each."""
+    array = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
+    return pc.fill_null(pc.binary_join(array, ", "), "")
+
+
+def _at(frame: pa.Table, mapping: str, in_pass: str, record: int) -> Any:
+    same = pc.and_(pc.equal(frame.column("mapping"), mapping), pc.equal(frame.column("pass"), in_pass))
+    return pc.and_(same, pc.equal(frame.column("record"), record))
+
+
+def tone_of(disposition: str) -> str:
+    """The colour class of a disposition: the name of its action."""
+    action = ACTION_OF.get(disposition)
+    return action.name if action else "quiet"
+
+
+__all__ = ["QUIET", "PlanGrid", "tone_of"]

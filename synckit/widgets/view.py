@@ -1,0 +1,48 @@
+"""The one view of all screens: it carries a presenter's state to the browser and the browser's messages to the presenter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from synckit.widgets.screen import Screen
+
+STATIC = Path(__file__).parent / "static"
+ROWS = 80  # rows sent at once: some more than a screen shows
+
+
+class View(anywidget.AnyWidget):
+    """Draws `screen`. Behaviour belongs to the presenter; what is here forwards."""
+
+    _esm = STATIC / "screen.js"
+    _css = STATIC / "screen.css"
+    state = traitlets.Dict().tag(sync=True)
+    win = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+        self._start = 0
+        super().__init__(state=screen.state(), win=screen.window(0, ROWS))
+        self.on_msg(self._receive)
+        screen.on_change(self.publish)
+
+    def _receive(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        if content.get("do") == "window":
+            self._start = max(int(content.get("start", 0)), 0)
+            self.win = {**self.screen.window(self._start, ROWS), "asked": content.get("asked", 0)}
+        else:
+            self.screen.receive(content)
+
+    def publish(self) -> None:
+        """Send what the presenter shows now; rows stay where the reader has scrolled to."""
+        with self.hold_sync():
+            self.state = self.screen.state()
+            if self.state.get("kind") == "grid":
+                self._start = min(self._start, max(self.state["total"] - 1, 0))
+                self.win = self.screen.window(self._start, ROWS)
+
+
+__all__ = ["View"]

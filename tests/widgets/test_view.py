@@ -1,0 +1,98 @@
+"""The view by its message handler, without a browser; and the page that stands in its place where nothing runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from synckit.planning.plan import Plan, PlanBase
+from synckit.widgets import ApplyPanel, DiffView, PairQueue, PlanGrid
+from synckit.workspace import Workspace
+
+GOLDEN = Path(__file__).parent / "golden"
+HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe"
+
+
+def test_the_view_forwards_and_sends_rows_where_the_reader_is(full: Plan) -> None:
+    pytest.importorskip("anywidget")
+    grid = PlanGrid(full)
+    view = grid.view
+    assert view.win["rows"][0]["line"] == grid.cursor and view.state["total"] == grid.lines.n
+    view._receive(view, {"do": "window", "start": 100, "asked": 7}, [])
+    assert view.win["start"] == 100 and view.win["asked"] == 7
+    view._receive(view, {"do": "search", "text": "gmbh"}, [])
+    assert view.state["text"] == "gmbh" and view.state["total"] == len(grid.lines.shown) > 0
+    assert view.win["rows"], "rows are sent although the reader had scrolled beyond the end of what is found"
+    view._receive(view, {"do": "toggle"}, [])
+    assert grid.plan.total("excluded") == 1 and "left out" in view.state["said"]
+
+
+def test_a_decision_on_one_screen_redraws_the_others(full: Plan) -> None:
+    pytest.importorskip("anywidget")
+    grid = PlanGrid(full)
+    pairs = PairQueue(grid)
+    before = grid.view.state["head"]
+    pairs.receive({"do": "decide", "answer": "couple"})
+    assert grid.view.state["head"] != before
+
+
+def test_a_notebook_that_nobody_runs_shows_the_table(full: Plan, demo: Workspace) -> None:
+    for screen in (PlanGrid(full), PairQueue(full), DiffView(full), ApplyPanel(demo, full)):
+        bundle = screen._repr_mimebundle_()
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        assert data["text/html"].count("<") > 3 and "<script" not in data["text/html"]
+        assert "application/vnd.jupyter.widget-view+json" in data
+
+
+def test_the_core_works_without_widgets() -> None:
+    """Neither the package nor its presenters load anywidget; a presenter without it shows its page."""
+    code = (
+        "import sys; sys.modules['anywidget'] = None\n"
+        "import synckit, synckit.cli, synckit.widgets\n"
+        "from synckit.widgets.screen import Screen\n"
+        "class One(Screen):\n"
+        "    def state(self): return {}\n"
+        "    def html(self): return '<p>here</p>'\n"
+        "assert '<p>here</p>' in One()._repr_mimebundle_()['text/html']\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def hostile(plan: Plan) -> Plan:
+    """The plan with a name that wants to be HTML, and to turn the line round."""
+    rows = plan.base.rows
+    for column in ("local_name", "integration_name"):
+        names = pa.array([None if n is None else HOSTILE for n in rows.column(column).to_pylist()], pa.string())
+        rows = rows.set_column(rows.schema.get_field_index(column), column, names)
+    values = {f: getattr(plan.base, f) for f in PlanBase.__dataclass_fields__}
+    return Plan(PlanBase(**{**values, "given_id": "", "rows": rows}))
+
+
+def test_names_that_want_to_be_html_stay_text(full: Plan) -> None:
+    for screen in (PlanGrid(hostile(full)), DiffView(hostile(full))):
+        page = screen.html()
+        assert "<img" not in page and "&lt;img src=x onerror=alert(1)&gt;" in page and "\u202e" not in page
+        assert "\u202e" not in str(screen.window(0, 50)) and "\u202e" not in str(screen.state())
+
+
+@pytest.mark.parametrize("name", ["plan_grid", "pair_queue", "diff_view"])
+def test_the_page_is_as_it_was(full: Plan, name: str) -> None:
+    """Golden pages of the demo; delete a file to have it written anew, then look at the difference."""
+    screen = {"plan_grid": PlanGrid, "pair_queue": PairQueue, "diff_view": DiffView}[name](full)
+    page = re.sub(r"(</tr>|</p>)", r"\1\n", screen.html()) + "\n"
+    file = GOLDEN / f"{name}.html"
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(page, encoding="utf-8")
+        pytest.fail(f"{file.name} was written; look at it and run again")
+    assert page == file.read_text(encoding="utf-8")
+
+
+def test_the_script_never_makes_html_of_a_value() -> None:
+    script = (Path(__file__).parents[2] / "synckit/widgets/static/screen.js").read_text(encoding="utf-8")
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|https?://", script)
