@@ -117,6 +117,37 @@ def compare(
     raise typer.Exit(2 if len(found) else 0)
 
 
+def read_log(
+    source: Annotated[list[str], typer.Argument(help="Exports (CSV, Excel), a folder of them, or a database URL.")],
+    record: Annotated[str | None, typer.Option("--record", help="What the log says of this record.")] = None,
+    html: Annotated[str | None, typer.Option("--html", help="Write the report as a page.")] = None,
+    excel: Annotated[str | None, typer.Option("--excel", help="Write the report as a workbook.")] = None,
+    dates: Annotated[str | None, typer.Option("--dates", help="How dates are spelled where that cannot be told, such as day/month/year.")] = None,
+    numbers: Annotated[str | None, typer.Option("--numbers", help="What parts the decimals where that cannot be told: comma or point.")] = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Diagnose Business Central's own job log: exports of its jobs, errors, skipped records, mappings and couplings."""
+    from synckit.diagnosis.causes import causes_text
+    from synckit.diagnosis.job_log import read_job_log
+    from synckit.reports.plan_text import lines_of
+
+    log = read_job_log(source, dates=dates, numbers=numbers)
+    report = log.report()
+    for path, write in ((html, report.to_html), (excel, report.to_excel)):
+        if path is not None:
+            write(path)
+    if as_json:
+        return _tell({**report.to_dict(), "formats": lines_of(log.formats), "notes": list(log.notes)})
+    if record is not None:
+        return _show(log.explain(record))
+    _frame(log.formats, False, "")
+    _show("\n".join([*log.notes, "", report.sentence()]))
+    if len(report["causes"]):
+        _show("\n" + causes_text(report["causes"], 10))
+    written = [f"Written: {p}" for p in (html, excel) if p is not None]
+    return _show("\n" + "\n".join(written)) if written else None
+
+
 # -- what they share ---------------------------------------------------------------------------------------------------------------
 
 
@@ -157,7 +188,7 @@ def _frame(table: pd.DataFrame, as_json: bool, empty: str) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add these verbs to the command line."""
-    for verb in (explain, causes, report, compare):
+    for verb in (explain, causes, report, compare, read_log):
         app.command(verb.__name__.replace("_", "-"))(verb)
 
 

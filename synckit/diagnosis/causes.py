@@ -26,7 +26,7 @@ CAUSES = ("cause", "code", "title", "mapping", "field", "value", "what", "victim
 EXAMPLES = 5
 _REFERRED = re.compile(r"must be coupled first: (?P<a>.+?) has no coupled record|Couple it in (?P<b>.+?)\.$")
 _BLOCKED = re.compile(r"Blocked by (?P<rest>.+), which cannot be created \((?P<field>.*)\)\.$", re.DOTALL)
-_COUPLED = re.compile(r"^(?:The )?(?P<field>.+?) \"?'?(?P<value>[^\"']+?)\"?'? must be coupled", re.DOTALL)
+_COUPLED = re.compile(r"^(?:The )?(?P<field>.+) (?:\"(?P<a>[^\"]+)\"|'(?P<b>[^']+)'|(?P<c>\S+)) must be coupled", re.DOTALL)
 _VALUES = re.compile(r"\"[^\"]*\"|'[^']*'|\{?[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\}?|\d+")
 
 Line = dict[str, Any]
@@ -57,7 +57,7 @@ def own_root(line: Line) -> Root:
         hit, said = _REFERRED.search(message), _COUPLED.search(message)
         referred = (hit["a"] or hit["b"]) if hit else mapping
         if not value and said:
-            field, value = said["field"], said["value"]
+            field, value = said["field"], said["a"] or said["b"] or said["c"]
         return Root(code, referred, "" if hit else field, value, "" if value else _VALUES.sub("...", message))
     if code in ("cannot_convert", "required_blank", "key_collision"):
         return Root(code, mapping, field)
