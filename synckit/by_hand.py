@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
 import pandas as pd
 
 from synckit.errors import SynckitError
+from synckit.ledger.purge import Purge, purge
 from synckit.planning import manual, matching
 from synckit.planning.bind import SIDES, Side, bind
 from synckit.planning.drift import Drift, drift_of
@@ -131,12 +132,15 @@ class ByHand:
         local: Keys = (),
         integration: Keys = (),
         records: pd.DataFrame | None = None,
+        believe: Keys = (),
     ) -> Plan:
-        """Plan to delete the surviving record of broken couplings, and the coupling. Records must be named, or a mapping."""
+        """Plan to delete the surviving record of broken couplings, and the coupling. Records must be named, or a mapping.
+
+        Where suspiciously many rows are missing at once the deletes are held, unless `believe` names the mapping."""
         if mapping is None and records is None:
             raise SynckitError("Name the mapping, or the records, whose surviving rows are to be deleted.")
         chosen = _chosen(self._ws, mapping, local, integration, records)
-        with _planning(self._ws, "delete") as planning:
+        with _planning(self._ws, "delete", believe=_list(believe)) as planning:
             return manual.deletion(planning, chosen, self._ws.operator)
 
     def plan_undo(self, run: int) -> Plan:
@@ -155,6 +159,10 @@ class ByHand:
         with _planning(self._ws, "records") as p:
             now = datetime.now(UTC).replace(tzinfo=None)  # the snapshots of plans know no other clock
             return drift_of(plan, p.bound, p.snapshots, p.systems, p.ledger, now)
+
+    def purge(self, before: date, *, really: bool = False) -> Purge:
+        """Forget job history and journalled values before a day; with `really` False it is only said what that would remove."""
+        return purge(self._ws.ledger, before, really=really)
 
     # -- skipped and held ------------------------------------------------------------------------------------------------------
 
@@ -205,10 +213,10 @@ class ByHand:
 
 
 @contextmanager
-def _planning(ws: Workspace, kind: Kind, sync: str | None = None) -> Iterator[Planning]:
+def _planning(ws: Workspace, kind: Kind, sync: str | None = None, believe: Sequence[str] = ()) -> Iterator[Planning]:
     from synckit.workspace import _direction
 
-    request = Request(kind, direction=_direction(sync), force=kind == "records", deletions=False)
+    request = Request(kind, direction=_direction(sync), force=kind == "records", deletions=False, believed=ws._believed(believe))
     with planning_run(ws.description, ws.systems, ws.ledger, request, ws.clock(), ws.rulebook) as planning:
         yield planning
 

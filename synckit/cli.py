@@ -161,11 +161,12 @@ def reading(count: int) -> Iterator[Callable[[str, int], None]]:
 def plan_full(
     workspace: WorkspaceOption = None, mapping: Mappings = None,
     by_match: Annotated[list[str] | None, typer.Option("--by-match", metavar="MAPPING", help="Couple this mapping by match instead; may be repeated.")] = None,
+    believe: Annotated[list[str] | None, typer.Option("--believe", metavar="MAPPING", help="Its many missing records are really gone.")] = None,
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Dry-run a full synchronisation: everything it would create, couple, update and stop at."""
     with opened(workspace) as ws, reading(len(mapping or ws.order)) as progress:
-        plan = ws.plan_full(mapping or None, by_match=by_match or (), progress=progress)
+        plan = ws.plan_full(mapping or None, by_match=by_match or (), believe=believe or (), progress=progress)
     present(plan, as_json, out)
 
 
@@ -245,9 +246,11 @@ def decide(
 # -- applying ------------------------------------------------------------------------------------------------------------------------
 
 
-def carry_out(ws: Workspace, plan: Plan, yes: bool, accept: list[str], keep_creating: str, as_json: bool) -> int:
+def carry_out(
+    ws: Workspace, plan: Plan, yes: bool, accept: list[str], keep_creating: str, as_json: bool, over_limit: list[str], system: str
+) -> int:
     """Ask what has to be asked, apply, print planned beside actual; the exit code."""
-    from synckit.applying.refusals import to_accept
+    from synckit.applying.refusals import to_accept, to_confirm
 
     if keep_creating not in ("yes", "no", "ask"):
         raise SynckitError(f'--keep-creating takes yes, no or ask, not "{keep_creating}".')
@@ -263,11 +266,16 @@ def carry_out(ws: Workspace, plan: Plan, yes: bool, accept: list[str], keep_crea
         )
         if answer.strip().casefold() != "yes":
             raise SynckitError("Nothing was applied.")
+        for title in to_confirm(ws, plan):
+            system = system or typer.prompt(
+                f"{safe(title)} is a production system. Type its name to write to it", default="", show_default=False
+            )
     elif not yes:
         raise SynckitError("Applying needs somebody to answer, or --yes. Nothing was applied.")
     closing: Any = _ask_closing if keep_creating == "ask" and terminal() else ("no" if keep_creating == "ask" else keep_creating)
     with stoppable() as should_stop, progress_bar("Applying", not as_json) as progress:
-        run = ws.apply(plan, accept=accept, keep_creating=closing, progress=progress, should_stop=should_stop)
+        run = ws.apply(plan, accept=accept, keep_creating=closing, progress=progress, should_stop=should_stop,
+                       over_limit=over_limit, confirm=system)  # fmt: skip
     report(run, as_json)
     return int(run.exit_code)
 
@@ -323,12 +331,18 @@ def apply_plan(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether to apply.")] = False,
     accept: Accept = None,
     keep_creating: Annotated[str, typer.Option("--keep-creating", help="The closing question: yes, no or ask.")] = "ask",
+    over_limit: Annotated[
+        list[str] | None, typer.Option("--over-limit", metavar="MAPPING", help="May exceed the workspace's limits.")
+    ] = None,
+    system: Annotated[
+        str, typer.Option("--system", metavar="NAME", help="The name of the production system that is written to.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Carry out exactly the rows of a plan, and show planned beside actual."""
     loaded = load_plan(plan)
     with opened(workspace) as ws:
-        raise typer.Exit(carry_out(ws, loaded, yes, accept or [], keep_creating, as_json))
+        raise typer.Exit(carry_out(ws, loaded, yes, accept or [], keep_creating, as_json, over_limit or [], system))
 
 
 @app.command("resume")

@@ -1,12 +1,16 @@
-"""The command line's verbs for taking back: plan undo, undo."""
+"""The command line's verbs for taking back and forgetting: plan undo, undo, purge."""
 
 from __future__ import annotations
 
+import json
+import sys
+from datetime import date
 from typing import Annotated, Any
 
 import typer
 
 from synckit.cli_verbs import Json, Out, WorkspaceOption, Yes, _ask_and_apply, _group, _open, _show, _told
+from synckit.errors import SynckitError
 
 RunNumber = Annotated[int, typer.Argument(metavar="RUN", help="The number of the run, as `synckit jobs` lists it.")]
 RunOption = Annotated[int, typer.Option("--run", metavar="RUN", help="The number of the run, as `synckit jobs` lists it.")]
@@ -31,6 +35,37 @@ def undo(run: RunNumber, workspace: WorkspaceOption = None, yes: Yes = False, ou
         _ask_and_apply(ws, plan, yes, out, as_json, told)
 
 
+def purge(
+    before: Annotated[str, typer.Option("--before", metavar="DATE", help="The day, such as 2026-01-31; it stays itself.")],
+    workspace: WorkspaceOption = None, yes: Yes = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Remove job history and journalled values (personal data) from before a day; says what, and asks."""
+    try:
+        day = date.fromisoformat(before)
+    except ValueError:
+        raise SynckitError(f'"{before}" is no date. Write it like 2026-01-31.') from None
+    with _open(workspace) as ws:
+        found = ws.purge(day)
+        if found.jobs or found.journal_runs:
+            if not as_json:
+                typer.echo(found.sentence())
+            if not yes:
+                if not sys.stdin.isatty():
+                    raise SynckitError("Nothing was removed: there is nobody to ask. Say --yes.")
+                if not typer.confirm("Remove this for good?", default=False):
+                    typer.echo("Nothing was removed.")
+                    raise typer.Exit(1)
+            found = ws.purge(day, really=True)
+        facts = {
+            "before": before,
+            "jobs": found.jobs,
+            "errors": found.errors,
+            "journal_runs": found.journal_runs,
+            "kept_jobs": found.kept_jobs,
+        }
+        typer.echo(json.dumps(facts) if as_json else found.sentence() if found.done else f"There is nothing before {day}.")
+
+
 def _named(row: Any) -> str:
     from synckit.reports.wording import name_of
 
@@ -41,6 +76,7 @@ def register(app: typer.Typer) -> None:
     """Add these verbs to the command line."""
     _group(app, "plan", "Plan a synchronisation; nothing is written.").command("undo")(_told(plan_undo))
     app.command("undo")(_told(undo))
+    app.command("purge")(_told(purge))
 
 
 __all__ = ["register"]

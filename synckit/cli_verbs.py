@@ -30,6 +30,9 @@ Yes = Annotated[bool, typer.Option("--yes", help="Apply without asking.")]
 Mappings = Annotated[list[str] | None, typer.Option("--mapping", "-m", help="Only this mapping; may be repeated.")]
 OneMapping = Annotated[str | None, typer.Option("--mapping", "-m", help="Only this mapping.")]
 Direction = Annotated[str | None, typer.Option("--direction", help="to or from: one direction only.")]
+Believe = Annotated[
+    list[str] | None, typer.Option("--believe", metavar="MAPPING", help="Its many missing records are really gone.")
+]
 FromStart = Annotated[
     bool, typer.Option("--from-start", help="Ignore the watermarks: look at all rows, transfer the changed ones.")
 ]
@@ -48,12 +51,16 @@ StartingFrom = Annotated[str, typer.Option("--starting-from", help="local: a cou
 def plan_modified(
     workspace: WorkspaceOption = None, mapping: Mappings = None, from_start: FromStart = False,
     unconditional: Annotated[bool, typer.Option("--unconditional", help="Every coupled row counts as changed.")] = False,
-    direction: Direction = None, out: Out = None, as_json: Json = False,
+    direction: Direction = None, believe: Believe = None, out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan a synchronisation of modified records."""
     with _open(workspace) as ws:
         _show(
-            ws.plan_modified(mapping or None, from_start=from_start, unconditional=unconditional, direction=direction), out, as_json
+            ws.plan_modified(
+                mapping or None, from_start=from_start, unconditional=unconditional, direction=direction, believe=believe or ()
+            ),
+            out,
+            as_json,
         )
 
 
@@ -128,6 +135,9 @@ def sync_modified(
     stop_on_conflict: Annotated[bool, typer.Option("--stop-on-conflict", help="Apply nothing where a record is in conflict.")] = False,
     allow_possible_duplicates: Annotated[bool, typer.Option("--allow-possible-duplicates", help="Create records that look like existing ones, too.")] = False,
     accept: Annotated[list[str] | None, typer.Option("--accept", metavar="MAPPING", help="May create although coupling is recommended.")] = None,
+    believe: Annotated[list[str] | None, typer.Option("--believe", metavar="MAPPING", help="Its many missing records are really gone.")] = None,
+    over_limit: Annotated[list[str] | None, typer.Option("--over-limit", metavar="MAPPING", help="May exceed the workspace's limits.")] = None,
+    system: Annotated[str, typer.Option("--system", metavar="NAME", help="The name of the production system that is written to.")] = "",
     log: Annotated[str, typer.Option("--log", help="Log file, appended to; - for none. Default: synckit.log beside the workspace.")] = "",
     as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -141,7 +151,7 @@ def sync_modified(
         try:
             code, line, told = _unattended(
                 ws, note, {"create": max_creates, "update": max_updates, "delete": max_deletes}, mapping, from_start, direction,
-                stop_on_conflict, allow_possible_duplicates, accept or [],
+                stop_on_conflict, allow_possible_duplicates, accept or [], believe or [], {"over_limit": over_limit or [], "confirm": system},
             )  # fmt: skip
         except SynckitError as error:
             code, line, told = 1, f"nothing applied: {error}", {"error": str(error)}
@@ -154,12 +164,13 @@ def sync_modified(
 def _unattended(
     ws: Workspace, note: Callable[[str], None], limits: dict[str, int | None], mapping: Sequence[str] | None, from_start: bool,
     direction: str | None, stop_on_conflict: bool, duplicates: bool, accept: Sequence[str],
+    believe: Sequence[str], guards: dict[str, Any],
 ) -> tuple[int, str, dict[str, Any]]:  # fmt: skip
     """Exit code, summary line and facts of one unattended run."""
     cut_off = [r["id"] for r in ws.ledger.runs().to_pylist() if r["status"] == "interrupted"]
     if cut_off:
         raise SynckitError(f"run {cut_off[0]} was cut off; bring it to its end first: synckit resume")
-    plan = ws.plan_modified(list(mapping) if mapping else None, from_start=from_start, direction=direction)
+    plan = ws.plan_modified(list(mapping) if mapping else None, from_start=from_start, direction=direction, believe=believe)
     plan = plan if duplicates else without_possible_duplicates(ws, plan)
     note(f"plan {plan.id}: {plan.sentence()}")
     counts = {"create": plan.total("create", "restore"), "update": plan.total("update", "couple"), "delete": plan.total("delete", "remove coupling")}  # fmt: skip
@@ -170,7 +181,7 @@ def _unattended(
     if stop_on_conflict and conflicts:
         raise SynckitError(f"{conflicts:,} {'record is' if conflicts == 1 else 'records are'} in conflict. Decide them: synckit plan modified --out PLAN")  # fmt: skip
     with _asked_to_stop() as should_stop:
-        run = ws.apply(plan, accept=accept, should_stop=should_stop)
+        run = ws.apply(plan, accept=accept, should_stop=should_stop, **guards)
     held = plan.total("excluded")
     failed = int(run.jobs["failed"].sum()) if len(run.jobs) else 0
     for error in run.errors.to_dict("records")[::-1]:
@@ -349,13 +360,23 @@ def _ask_and_apply(
         if not typer.confirm("Apply this?", default=False):
             typer.echo("Nothing was applied.")
             raise typer.Exit(1)
-    run = ws.apply(plan)
+    run = ws.apply(plan, confirm="" if yes else _named_system(ws, plan))
     if as_json:
         facts = {"run": run.id, "status": run.status, "jobs": lines_of(run.jobs), "differences": lines_of(run.differences)}
         typer.echo(json.dumps({**facts, "exit": run.exit_code}, default=str, ensure_ascii=False, indent=1))
     else:
         typer.echo(run.to_text())
     raise typer.Exit(run.exit_code)
+
+
+def _named_system(ws: Workspace, plan: Plan) -> str:
+    """The name that a production system is written to by, typed by whoever sits there; '' where none is needed."""
+    from synckit.applying.refusals import to_confirm
+
+    titles = to_confirm(ws, plan)
+    return (
+        str(typer.prompt(f"{safe(titles[0])} is a production system. Type its name to write to it", default="")) if titles else ""
+    )
 
 
 def _some(local: Sequence[str] | None, integration: Sequence[str] | None, more: str = "") -> None:

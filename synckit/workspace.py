@@ -183,15 +183,17 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
     # -- planning ------------------------------------------------------------------------------------------------------------------
 
     def plan_full(
-        self, mappings: Sequence[str] | str | None = None, *, by_match: Sequence[str] | str = (), progress: Progress = _silent
-    ) -> Plan:
+        self, mappings: Sequence[str] | str | None = None, *, by_match: Sequence[str] | str = (),
+        believe: Sequence[str] | str = (), progress: Progress = _silent,
+    ) -> Plan:  # fmt: skip
         """Plan a full synchronisation (dry run) of all mappings or of the named ones. Writes nothing anywhere.
 
         `by_match`: mappings among them that are coupled by match instead, as a review line that recommends coupling asks for.
+        `believe`: mappings of which many coupled rows are missing at once, and really are gone (else what follows from that is held).
         """
         named = _keys(by_match)
         matched = frozenset(self.description.mapping(n).name for n in named)
-        return self._plan(mappings, Request("full", by_match=matched), progress)
+        return self._plan(mappings, Request("full", by_match=matched, believed=self._believed(believe)), progress)
 
     def plan_modified(
         self,
@@ -201,15 +203,20 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         unconditional: bool = False,
         direction: str | None = None,
         deletions: bool = True,
+        believe: Sequence[str] | str = (),
         progress: Progress = _silent,
     ) -> Plan:
         """Plan a synchronisation of modified records: rows newer than the watermarks, and those that are due.
 
         `from_start` looks at all rows but transfers changed ones only; `unconditional` compares every coupled row. `direction` ("to",
-        "from") limits the run to one pass; `deletions=False` leaves out the search for deleted partners.
+        "from") limits the run to one pass; `deletions=False` leaves out the search for deleted partners;
+        `believe` names mappings of which many rows are missing at once, and really are gone.
         """
         kind: Any = "unconditional" if unconditional else "modified"
-        return self._plan(mappings, Request(kind, from_start, _direction(direction), deletions=deletions), progress)
+        return self._plan(mappings, Request(kind, from_start, _direction(direction), deletions=deletions, believed=self._believed(believe)), progress)  # fmt: skip
+
+    def _believed(self, names: Sequence[str] | str) -> frozenset[str]:
+        return frozenset(self.description.mapping(n).name for n in _keys(names))
 
     def plan_records(
         self,
@@ -310,11 +317,15 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         keep_creating: Any = "no",
         progress: Any = None,
         should_stop: Callable[[], bool] | None = None,
+        over_limit: Sequence[str] = (),
+        confirm: str = "",
     ) -> Any:
         """Carry out exactly the rows of `plan`; see synckit.applying.run.apply_plan."""
         from synckit.applying.run import apply_plan
 
-        return apply_plan(self, plan, accept=accept, keep_creating=keep_creating, progress=progress, should_stop=should_stop)
+        return apply_plan(
+            self, plan, accept=accept, keep_creating=keep_creating, progress=progress, should_stop=should_stop, over_limit=over_limit, confirm=confirm,
+        )  # fmt: skip
 
     def resume(self) -> Any:
         """Bring an interrupted run to a truthful end; None where there is none."""

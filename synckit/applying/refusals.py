@@ -18,12 +18,26 @@ if TYPE_CHECKING:
     from synckit.workspace import Workspace
 
 
-def refuse(ws: Workspace, plan: Plan, accept: Sequence[str]) -> None:
+def refuse(ws: Workspace, plan: Plan, accept: Sequence[str], over_limit: Sequence[str] = (), confirm: str = "") -> None:
     """Raise SynckitError where `plan` must not be applied here, naming the reason; nothing has been written then."""
     refuse_others(ws, plan)
     for side in _written_sides(plan):
         if ws.systems[side].read_only:
             raise SynckitError(f"{ws.systems[side].title} cannot be written: {ws.systems[side].read_only}")
+    beyond = [
+        text for name, text in over_limits(ws, plan).items() if name not in {ws.description.mapping(n).name for n in over_limit}
+    ]
+    if beyond:
+        raise SynckitError(
+            f"Nothing was applied: the plan does more than the workspace's limits allow. {' '.join(beyond)} Look at the plan; if that is "
+            "meant, name the mapping: --over-limit NAME"
+        )
+    for title in to_confirm(ws, plan):
+        if confirm.strip() != title:
+            raise SynckitError(
+                f'Nothing was applied: {title} is a production system, so applying needs its name: --system "{title}" '
+                f"(in Python: ws.apply(plan, confirm={title!r}))."
+            )
     missing = [n for n in to_accept(plan) if n not in {ws.description.mapping(a).name for a in accept}]
     if missing:
         named = " ".join(f'--accept "{n}"' if " " in n else f"--accept {n}" for n in missing)
@@ -52,6 +66,33 @@ def refuse_others(ws: Workspace, plan: Plan) -> None:
             raise SynckitError(
                 f"Mapping {name} has been changed since the plan was made and would now give other values. Plan again."
             )
+
+
+def to_confirm(ws: Workspace, plan: Plan) -> list[str]:
+    """Names of the systems marked `production: true` that the plan writes to."""
+    sides = _written_sides(plan)
+    configs = {"local": ws.description.local, "integration": ws.description.integration}
+    return [configs[side].name for side in SIDES if side in sides and configs[side].production]
+
+
+def over_limits(ws: Workspace, plan: Plan) -> dict[str, str]:
+    """Mapping -> sentence, where the plan does more to it than the workspace's `limits:` allow."""
+    limits = ws.description.limits
+    found: dict[str, str] = {}
+    by_name = {ws.description.mapping(n).name: limit for n, limit in limits.items() if n != "all"}
+    verbs = {
+        "creates": ("create", "restore"),
+        "updates": ("update", "couple"),
+        "deletes": ("delete", "remove coupling", "uncoupling"),
+    }
+    for name in plan.mappings:
+        limit = by_name.get(name, limits.get("all"))
+        for verb, dispositions in verbs.items() if limit is not None else ():
+            allowed = getattr(limit, verb)
+            planned = sum(of.get(d, 0) for (n, _), of in plan.counts.items() if n == name for d in dispositions)
+            if allowed is not None and planned > allowed:
+                found[name] = f"{found.get(name, '')} {name} would see {planned:,} {verb}, and {allowed:,} are allowed.".strip()
+    return found
 
 
 def to_accept(plan: Plan) -> list[str]:

@@ -47,17 +47,20 @@ def apply_plan(
     keep_creating: KeepCreating | Callable[[list[str]], dict[str, bool]] = "no",
     progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    over_limit: Sequence[str] = (),
+    confirm: str = "",
 ) -> Run:
     """Carry out exactly the rows of `plan` and return what became of them.
 
     `accept`: names of mappings that may create although coupling is recommended. `keep_creating` answers the closing question for
     every mapping whose "Synch. Only Coupled Records" is set: "no" keeps it set (default), "yes" lets later runs create, a dict
-    answers per mapping, a function is asked at the end with the names. `should_stop` is asked between chunks.
+    answers per mapping, a function is asked at the end with the names. `over_limit`: mappings that may exceed the workspace's limits.
+    `confirm`: the name of the production system that the plan writes to. `should_stop` is asked between chunks.
 
     Raises SynckitError, with nothing written, where the plan was made for other systems, another ledger or other mappings, where a
     system cannot be written, where a mapping must be accepted first, or where someone else is applying.
     """
-    refuse(ws, plan, accept)
+    refuse(ws, plan, accept, over_limit, confirm)
     holder = Holder(ws.operator, socket.gethostname(), os.getpid())
     epoch = ws.ledger.lease.acquire(holder, datetime.now(UTC))
     try:

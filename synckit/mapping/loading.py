@@ -275,6 +275,11 @@ def load_workspace(path: str | Path) -> Workspace:
     workspace = validated(Workspace, {**raw, "path": str(path.resolve()), "mappings": ()}, document, problems, ())
     if workspace is not None:
         workspace = _placed(workspace, base, document, problems).model_copy(update={"mappings": mappings})
+        for name in workspace.limits:
+            known = [m.name for m in mappings] + [alias for m in mappings for alias in m.aliases]
+            if name != "all" and name not in known:
+                sentence = f'there is no mapping "{name}" to limit.{nearest(name, known)} "all" stands for every other mapping.'
+                problems.add(document.line(("limits", name)), ("limits", name), sentence)
     problems.raise_if_any()
     assert workspace is not None
     return workspace

@@ -124,6 +124,14 @@ class VersionColumn(Frozen):
     overlap: float | None = Field(default=None, ge=0)
 
 
+class Limits(Frozen):
+    """How much one run may do to a mapping; apply refuses a plan that would do more."""
+
+    creates: int | None = Field(default=None, ge=0)
+    updates: int | None = Field(default=None, ge=0)
+    deletes: int | None = Field(default=None, ge=0)
+
+
 class SystemConfig(Frozen):
     """One side of a workspace. Exactly one of `url` (SQLAlchemy) and `folder` (CSV, Excel or Parquet exports, read-only).
 
@@ -143,6 +151,7 @@ class SystemConfig(Frozen):
     integration_user: str | None = None
     modified_by: str | None = None
     protected: bool = False
+    production: bool = False
     tables: dict[str, str] = Field(default_factory=dict)
 
 
@@ -159,6 +168,7 @@ class Workspace(Frozen):
     semantics: Literal["synckit", "reference"] = "synckit"
     transformation_rules: tuple[TransformationRule, ...] = ()
     memory: str = "1GB"
+    limits: dict[str, Limits] = Field(default_factory=dict)  # per mapping; "all" for those that have none of their own
     mappings: tuple[TableMapping, ...]
 
     def mapping(self, name: str) -> TableMapping:

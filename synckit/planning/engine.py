@@ -31,6 +31,7 @@ from synckit.planning.plan import Side as PlanSide
 from synckit.planning.request import Request
 from synckit.planning.snapshot import Tables
 from synckit.planning.steps import second_steps
+from synckit.planning.suspicion import hold_back
 from synckit.planning.tables import CHANGES, CONFLICTS, DEPENDS, DUPLICATES, ERRORS, EVIDENCE, PAIR_CHANGES, PAIRS, REVIEW, ROWS
 from synckit.systems.protocol import Snapshot, System
 
@@ -255,6 +256,7 @@ def planning_database(memory: str, folder: Path) -> duckdb.DuckDBPyConnection:
 
 def assemble(planning: Planning, parts: list[MappingPlan], order: list[str], operator: str, whole: bool) -> Plan:
     """The plan whose mappings are `parts`."""
+    parts = [hold_back(planning, part, planning.request.believed) for part in parts]
     second_steps(planning, parts)
     base = PlanBase(
         kind=planning.request.kind,

@@ -245,6 +245,8 @@ class Plan(Judging):
         text += f" and fail for {failing:,} {'record' if failing == 1 else 'records'}" if failing else ""
         left_out = self.total("left out by rule") if self.base.kind == "undo" else 0
         text += f"; {left_out:,} {'is' if left_out == 1 else 'are'} left out" if left_out else ""
+        doubted = int(pc.sum(pc.equal(self.rows.column("code"), "side_suspicious")).as_py() or 0)
+        text += f"; {doubted:,} are held because too many records are missing at once" if doubted else ""
         alike = self.look_alike()
         if alike:
             text += f"; {alike:,} of those creates {'looks like a record that already exists' if alike == 1 else 'look like records that already exist'}"

@@ -22,7 +22,7 @@ class Request:
 
     `direction` limits a run to one pass. `force`: the chosen direction is itself the decision, so neither "did it change" nor a
     conflict is asked. `create`: uncoupled rows may get partners (None: as the mapping says). `chosen`: per mapping and side the keys.
-    `deletions`: look for deleted partners among all keys, whatever changed. `by_match`: mappings of a full synchronisation that are
+    `believed`: mappings of which many rows at once may be missing. `deletions`: look for deleted partners among all keys, whatever changed. `by_match`: mappings of a full synchronisation that are
     coupled by match instead.
     """
 
@@ -32,6 +32,7 @@ class Request:
     force: bool = False
     create: bool | None = None
     deletions: bool = True
+    believed: frozenset[str] = frozenset()
     chosen: Mapping[str, Mapping[Side, frozenset[str]]] = field(default_factory=dict)
     by_match: frozenset[str] = frozenset()
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synckit.errors import SynckitError
+from synckit.ledger.purge import PURGED
 from synckit.mapping.model import PASS_DIRECTION, Pass
 from synckit.mapping.order import dependency_order
 from synckit.mapping.schema import Column, Table
@@ -73,6 +74,11 @@ def undoing(planning: Planning, run: int, operator: str) -> Plan:
         raise SynckitError(f"There is no run {run}. {said} `synckit jobs` lists them.")
     if known[run]["status"] in ("running", "interrupted"):
         raise SynckitError(f"Run {run} is not finished. Bring it to its end first: synckit resume")
+    purged = planning.ledger.settings().get(PURGED, {}).get("value", "")
+    if known[run]["started"].isoformat() < purged:
+        raise SynckitError(
+            f"What run {run} wrote is no longer known: the journal before {purged} was purged, so the run cannot be undone."
+        )
     entries = [e for e in planning.ledger.journal(run=run).to_pylist() if e["state"] == "done"]
     missing = sorted({e["mapping"] for e in entries} - set(planning.bound))
     if missing:

@@ -1,0 +1,279 @@
+"""A fault at the n-th call: every read, write and commit of both systems and the ledger passes through one wrapper that can fail.
+
+`Stage` holds a small world as files and a plan of it. `trial(n, mode)` puts the files back, applies the plan with the fault at call n,
+resumes, and lets `Checker`, plain SQL that knows nothing of synckit, look at what is left. Modes: "error before" the call, "error after"
+it (its answer is lost), "kill" (from that call on nothing reaches a database any more, as after kill -9), "kill after" it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "acceptance"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "applying"))
+from test_kill import a_busy_world
+from world import World
+
+from synckit.applying import run as run_module
+from synckit.applying.refusals import to_accept
+from synckit.errors import SynckitError
+from synckit.ledger.database import Database
+from synckit.ledger.lease import Holder
+from synckit.planning.plan import Plan
+from synckit.planning.tables import COUNTERS
+from synckit.systems.sql import SqlSystem
+from synckit.systems.sql_read import SqlSnapshot
+from synckit.systems.sql_write import SqlWriter
+from synckit.workspace import Workspace, open_workspace
+
+MODES = ("error before", "error after", "kill", "kill after")
+TABLES = {"local": ("customer", "contact", "currency"), "integration": ("account", "contact", "transactioncurrency")}
+OWN = ("system_modified_at", "modifiedon")
+
+
+class Killed(BaseException):
+    """The process is gone: nothing that it still tries has any effect."""
+
+
+class Faults:
+    """Counts calls; the n-th one fails in the given mode. `names`: what each call was."""
+
+    def __init__(self, fatal: int = 0, mode: str = "error before") -> None:
+        self.fatal, self.mode, self.dead = fatal, mode, False
+        self.names: list[str] = []
+
+    @property
+    def reached(self) -> bool:
+        return bool(self.fatal) and len(self.names) >= self.fatal
+
+    def fail(self, name: str) -> None:
+        if self.mode.startswith("kill"):
+            self.dead = True
+            raise Killed(name)
+        raise SynckitError(f"connection lost ({self.mode} call {len(self.names)}: {name})")
+
+    def call(self, name: str, do: Callable[[], Any]) -> Any:
+        if self.dead:
+            raise Killed(name)
+        self.names.append(name)
+        mine = len(self.names) == self.fatal
+        if mine and not self.mode.endswith("after"):
+            self.fail(name)
+        result = do()
+        if mine:
+            self.fail(name)
+        return result
+
+    def _function(self, owner: type, method: str, name: str) -> Any:
+        original = getattr(owner, method)
+        return mock.patch.object(owner, method, lambda *a, **k: self.call(name, lambda: original(*a, **k)))
+
+    def _transaction(self, owner: type, method: str, name: str) -> Any:
+        """A context manager whose leaving commits: failing before it rolls back, failing after it has committed."""
+        original = getattr(owner, method)
+
+        @contextmanager
+        def wrapped(*arguments: Any, **options: Any) -> Iterator[Any]:
+            if self.dead:
+                raise Killed(name)
+            with original(*arguments, **options) as inner:
+                yield inner
+                if self.dead:
+                    raise Killed(name)
+                self.names.append(name)
+                mine = len(self.names) == self.fatal
+                if mine and not self.mode.endswith("after"):
+                    self.fail(name)
+            if mine:
+                self.fail(name)
+
+        return mock.patch.object(owner, method, wrapped)
+
+    @contextmanager
+    def watching(self) -> Iterator[Faults]:
+        with ExitStack() as stack:
+            stack.enter_context(self._function(SqlSnapshot, "read", "read"))
+            stack.enter_context(self._function(SqlWriter, "write", "write"))
+            stack.enter_context(self._transaction(SqlSystem, "writer", "commit of a system"))
+            stack.enter_context(self._transaction(Database, "writing", "commit of the ledger"))
+            stack.enter_context(
+                mock.patch.object(Holder, "has_died", lambda holder: True)
+            )  # this very process stands for a dead one
+            stack.enter_context(mock.patch.object(run_module, "ROWS_AT_ONCE", 2))
+            yield self
+
+
+class Checker:
+    """Plain SQL over both databases, the histories that triggers wrote, and the ledger's tables."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def rows(self) -> dict[tuple[str, str, str], dict[str, Any]]:
+        found = {}
+        for side, tables in TABLES.items():
+            with closing(sqlite3.connect(self.folder / f"{side}.db")) as database:
+                database.row_factory = sqlite3.Row
+                for table in tables:
+                    uid = "system_id" if side == "local" else f"{table}id"
+                    for row in database.execute(f"SELECT * FROM {table}"):  # noqa: S608
+                        found[side, table, row[uid]] = {c: row[c] for c in row.keys() if c not in OWN}  # noqa: SIM118
+        return found
+
+    def couplings(self) -> set[tuple[Any, ...]]:
+        """Every coupling, with whether it has its two stamps."""
+        stamped = "local_stamp IS NOT NULL, integration_stamp IS NOT NULL"
+        return set(self._ledger(f"SELECT mapping, local_key, integration_key, {stamped} FROM coupling"))  # noqa: S608
+
+    def counters(self) -> list[tuple[Any, ...]]:
+        return sorted(self._ledger(f"SELECT mapping, direction, {', '.join(COUNTERS)} FROM job"))  # noqa: S608
+
+    def _ledger(self, query: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.folder / "ledger.db")) as database:
+            return database.execute(query).fetchall()
+
+    def histories(self) -> list[str]:
+        """Double creates, resurrected deletes and deletes that nobody planned, out of what the triggers wrote."""
+        wrong = []
+        for side in TABLES:
+            with closing(sqlite3.connect(self.folder / f"{side}.db")) as database:
+                twice = database.execute(
+                    "SELECT tbl, key, count(*) FROM history WHERE op = 'INSERT' GROUP BY tbl, key HAVING count(*) > 1"
+                )
+                wrong += [f"{side} {t} {k} was created {n} times" for t, k, n in twice]
+        return wrong
+
+    def leftovers(self) -> list[str]:
+        """What a run that has come to its end leaves nowhere."""
+        asked = {
+            "journal lines in doubt": "SELECT count(*) FROM journal WHERE state = 'intent'",
+            "journal batches in doubt": "SELECT count(*) FROM journal_batch WHERE settled_at IS NULL",
+            "claims": "SELECT count(*) FROM claim", "kept plans": "SELECT count(*) FROM run_plan",
+            "jobs without an end": "SELECT count(*) FROM job WHERE finished IS NULL",
+            "runs without an end": "SELECT count(*) FROM run WHERE status IN ('running', 'interrupted')",
+        }  # fmt: skip
+        return [f"{n} {what}" for what, query in asked.items() if (n := self._ledger(query)[0][0])]
+
+
+def dump(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix == ".db"}
+
+
+class Stage:
+    """A world, a plan of it, edits by others between plan and apply, and what a run without faults makes of them."""
+
+    def __init__(self) -> None:
+        shm = Path("/dev/shm")
+        self.folder = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else None))
+        self.checker = Checker(self.folder)
+        w = a_busy_world(lambda local, integration, mappings: World(self.folder, local, integration, mappings))
+        for side, tables in TABLES.items():
+            half = w.sides[side]  # type: ignore[index]
+            half.sql("CREATE TABLE history (op TEXT, tbl TEXT, key TEXT)")
+            for table in tables:
+                uid = "system_id" if side == "local" else f"{table}id"
+                for op, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
+                    half.sql(f"CREATE TRIGGER h_{table}_{op} AFTER {op} ON {table} BEGIN INSERT INTO history VALUES ('{op}', '{table}', {row}.{uid}); END")  # noqa: S608  # fmt: skip
+        w.local.add("customer", "E", no="E", name="Equal")
+        w.integration.add("account", "GE", name="Equal")
+        w.couple("CUSTOMER", "E", "GE", never=True)
+        w.tick()
+        self.plan: Plan = w.ws.plan_full()
+        w.tick()
+        w.integration.edit("account", "G0", name="Edited by another")  # its planned update is stale
+        w.local.edit("customer", "N3", name="Edited at its source")
+        self.workspace = w.path
+        w.close()
+        self.start = dump(self.folder)
+        self.before = self.checker.rows(), self.checker.couplings()
+        with Faults().watching() as whole:
+            self.apply()
+        self.calls = list(whole.names)
+        self.wanted = self.checker.rows(), self.checker.couplings(), self.checker.counters()
+        self.after = dump(self.folder)
+        assert not self.checker.histories() and not self.checker.leftovers()
+        with open_workspace(self.workspace) as ws:
+            self.next = self._next(ws)
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def put_back(self, files: dict[str, bytes]) -> None:
+        for path in self.folder.iterdir():
+            if ".db" in path.name:
+                path.unlink()
+        for name, content in files.items():
+            (self.folder / name).write_bytes(content)
+
+    def apply(self) -> None:
+        with open_workspace(self.workspace) as ws:
+            ws.apply(self.plan, accept=to_accept(self.plan))
+
+    def resume(self) -> bool:
+        with open_workspace(self.workspace) as ws:
+            return ws.resume() is not None
+
+    def _next(self, ws: Workspace) -> dict[str, int]:
+        plan = ws.plan_full()
+        return {d: plan.total(d) for d in ("create", "update", "will fail", "conflict", "unchanged")}
+
+    def trial(self, fatal: int, mode: str, in_resume: int = 0, next_plan: bool = False) -> tuple[bool, int, list[str]]:
+        """(whether the fault was reached, records looked at, what is wrong) after apply with the fault, and resume."""
+        self.put_back(self.start)
+        with Faults(fatal, mode).watching() as faults, suppress(SynckitError, Killed):
+            self.apply()
+        if in_resume:
+            with Faults(in_resume, mode).watching(), suppress(SynckitError, Killed):
+                self.resume()
+        wrong: list[str] = []
+        try:
+            with Faults().watching():
+                self.finish()
+        except Exception as problem:  # a harness has to tell of whatever goes wrong
+            wrong.append(f"it could not be brought to an end: {type(problem).__name__}: {problem}")
+        rows, couplings = self.checker.rows(), self.checker.couplings()
+        wrong += self.checker.histories() + self.checker.leftovers()
+        third = [p for p in rows.keys() | self.wanted[0].keys() if rows.get(p) != self.wanted[0].get(p)]
+        wrong += [
+            f"{p}: {json.dumps(rows.get(p), default=str)}, planned {json.dumps(self.wanted[0].get(p), default=str)}"
+            for p in sorted(third)
+        ]
+        wrong += [f"coupling {c} is there, and was not planned" for c in sorted(couplings - self.wanted[1])]
+        wrong += [f"coupling {c} is lost" for c in sorted(self.wanted[1] - couplings)]
+        if not wrong and self.checker.counters() != self.wanted[2]:
+            wrong.append(f"counters {self.checker.counters()} instead of {self.wanted[2]}")
+        if next_plan and not wrong:
+            with Faults().watching(), open_workspace(self.workspace) as ws:
+                found = self._next(ws)
+            wrong += [f"the next plan would {found}, and without the fault {self.next}"] if found != self.next else []
+        return (
+            faults.reached,
+            len(rows) + len(couplings),
+            [f"{mode} call {fatal} ({self.calls[min(fatal, len(self.calls)) - 1]}): {w}" for w in wrong],
+        )
+
+    def finish(self) -> None:
+        """What a person does after a crash: resume; where nothing had begun, apply the plan again."""
+        for _ in range(3):
+            try:
+                if not self.resume():
+                    break
+            except SynckitError as said:
+                if "Apply the plan again" not in said.message:
+                    raise
+        if self.checker.rows() == self.before[0] and self.checker.couplings() == self.before[1]:
+            with open_workspace(self.workspace) as ws:
+                if not ws.ledger.runs().num_rows:
+                    ws.apply(self.plan, accept=to_accept(self.plan))
+                elif "finished" not in ws.ledger.runs().column("status").to_pylist():
+                    again = ws.plan_full()  # the cut-off run had not begun: its plan is refused, a new one says the same
+                    ws.apply(again, accept=to_accept(again))

@@ -1,0 +1,58 @@
+"""Two states only: whichever call fails, and however, after resume each record and coupling is as before or as planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from harness import MODES, Stage
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    made = Stage()
+    yield made
+    made.close()
+
+
+def test_the_wrapper_sees_every_kind_of_call(stage: Stage) -> None:
+    assert {"read", "write", "commit of a system", "commit of the ledger"} == set(stage.calls) and len(stage.calls) > 60
+
+
+def told(title: str, trials: int, records: int, wrong: list[str]) -> None:
+    print(f"{title}: {trials} faults, third states {len(wrong)} of {records:,} records and couplings")
+    assert not wrong, "\n".join(wrong[:20])
+
+
+def test_a_fault_at_every_seventh_call(stage: Stage) -> None:
+    found, records = [], 0
+    calls = range(1, len(stage.calls) + 1, 7)
+    for n in calls:
+        _, looked, wrong = stage.trial(n, MODES[n % 4], next_plan=n % 3 == 0)
+        found, records = found + wrong, records + looked
+    told("every seventh call", len(calls), records, found)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", MODES)
+def test_a_fault_at_every_call(stage: Stage, mode: str) -> None:
+    found, records, n = [], 0, 0
+    while True:
+        n += 1
+        reached, looked, wrong = stage.trial(n, mode, next_plan=n % 10 == 0)
+        if not reached:
+            break
+        found, records = found + wrong, records + looked
+    assert n == len(stage.calls) + 1
+    told(f"every call, {mode}", n - 1, records, found)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", MODES)
+def test_a_fault_inside_resume_as_well(stage: Stage, mode: str) -> None:
+    found, records, trials = [], 0, 0
+    for n in range(3, len(stage.calls) + 1, 11):
+        for m in range(1, 40, 6):
+            _, looked, wrong = stage.trial(n, mode, in_resume=m)
+            found, records, trials = found + wrong, records + looked, trials + 1
+    told(f"inside resume, {mode}", trials, records, found)
