@@ -169,9 +169,10 @@ def dump(folder: Path) -> dict[str, bytes]:
 
 
 class Stage:
-    """A world, a plan of it, edits by others between plan and apply, and what a run without faults makes of them."""
+    """A world, a plan of it, edits by others between plan and apply, and what a run without faults makes of them. With `undo` the plan is
+    the undo of that run, and its undo in turn with `again`."""
 
-    def __init__(self) -> None:
+    def __init__(self, undo: bool = False, again: bool = False) -> None:
         shm = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else None))
         self.checker = Checker(self.folder)
@@ -193,6 +194,10 @@ class Stage:
         w.local.edit("customer", "N3", name="Edited at its source")
         self.workspace = w.path
         w.close()
+        for _ in range(undo + again):
+            self.apply()
+            with open_workspace(self.workspace) as ws:
+                self.plan = ws.plan_undo(max(ws.ledger.runs().column("id").to_pylist()))
         self.start = dump(self.folder)
         self.before = self.checker.rows(), self.checker.couplings()
         with Faults().watching() as whole:
@@ -200,7 +205,8 @@ class Stage:
         self.calls = list(whole.names)
         self.wanted = self.checker.rows(), self.checker.couplings(), self.checker.counters()
         self.after = dump(self.folder)
-        assert not self.checker.histories() and not self.checker.leftovers()
+        self.history = self.checker.histories()
+        assert not self.checker.leftovers() and (undo or not self.history)
         with open_workspace(self.workspace) as ws:
             self.next = self._next(ws)
 
@@ -241,7 +247,7 @@ class Stage:
         except Exception as problem:  # a harness has to tell of whatever goes wrong
             wrong.append(f"it could not be brought to an end: {type(problem).__name__}: {problem}")
         rows, couplings = self.checker.rows(), self.checker.couplings()
-        wrong += self.checker.histories() + self.checker.leftovers()
+        wrong += [h for h in self.checker.histories() if h not in self.history] + self.checker.leftovers()
         third = [p for p in rows.keys() | self.wanted[0].keys() if rows.get(p) != self.wanted[0].get(p)]
         wrong += [
             f"{p}: {json.dumps(rows.get(p), default=str)}, planned {json.dumps(self.wanted[0].get(p), default=str)}"
@@ -272,8 +278,10 @@ class Stage:
                     raise
         if self.checker.rows() == self.before[0] and self.checker.couplings() == self.before[1]:
             with open_workspace(self.workspace) as ws:
-                if not ws.ledger.runs().num_rows:
+                runs = {r["plan_id"]: r["status"] for r in ws.ledger.runs().to_pylist()}
+                if self.plan.id not in runs:
                     ws.apply(self.plan, accept=to_accept(self.plan))
-                elif "finished" not in ws.ledger.runs().column("status").to_pylist():
-                    again = ws.plan_full()  # the cut-off run had not begun: its plan is refused, a new one says the same
+                elif runs[self.plan.id] == "failed":  # it had not begun: its plan is refused, a new one says the same
+                    undoes = next(head.undoes for head in self.plan.base.mappings.values())
+                    again = ws.plan_undo(undoes) if undoes else ws.plan_full()
                     ws.apply(again, accept=to_accept(again))

@@ -33,6 +33,20 @@ def test_a_fault_at_every_seventh_call(stage: Stage) -> None:
     told("every seventh call", len(calls), records, found)
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["undo", "undo of the undo"])
+def test_a_fault_while_a_run_is_taken_back(again: bool) -> None:
+    undo = Stage(undo=True, again=again)
+    try:
+        found, records = [], 0
+        calls = range(2, len(undo.calls) + 1, 8)
+        for n in calls:
+            _, looked, wrong = undo.trial(n, MODES[(n // 8) % 4])
+            found, records = found + wrong, records + looked
+        told("taking back, every eighth call", len(calls), records, found)
+    finally:
+        undo.close()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("mode", MODES)
 def test_a_fault_at_every_call(stage: Stage, mode: str) -> None:
