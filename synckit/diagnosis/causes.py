@@ -212,14 +212,17 @@ def names_in(ws: Workspace) -> Names:
     return names
 
 
-def causes(ws: Workspace, mapping: str | None = None, *, run: int | None = None) -> pd.DataFrame:
+def causes(
+    ws: Workspace, mapping: str | None = None, *, run: int | None = None, errors: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """The causes (CAUSES) of all booked errors, of one mapping's, or of one run's.
 
-    Open is what still fails, is skipped or is due; a cause all of whose records have succeeded since is "solved".
+    Open is what still fails, is skipped or is due; a cause all of whose records have succeeded since is "solved". `errors`: the
+    lines of `error_lines`, where they have been gathered already.
     """
     if run is not None and run not in ws.ledger.runs().column("id").to_pylist():
         raise SynckitError(f"There is no run {run}. `synckit jobs` lists them.")
-    errors = error_lines(ws, mapping, run)
+    errors = error_lines(ws, mapping, run) if errors is None else errors
     waiting = _waiting(ws, errors)
     jobs = ws.ledger.jobs().to_pandas()
     latest = {str(m): int(n) for m, n in jobs.groupby("mapping")["run_id"].max().items()} if len(jobs) else {}

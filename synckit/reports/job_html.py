@@ -48,6 +48,12 @@ def job_html(report: Report) -> str:
     from synckit.reports.job_report import SECTIONS
 
     bodies = [(name, title, _section(report, name)) for name, title in SECTIONS]
+    anchors = {hit for _, _, body in bodies for hit in re.findall(r'<details id="([^"]+)"', body)}
+
+    def there(hit: re.Match[str]) -> str:  # a group that is not on the page is led to by its list
+        return hit[0] if hit[2] in anchors else f'href="#{hit[1]}"'
+
+    bodies = [(name, title, re.sub(r'href="#(?=(writes|errors)-)([^"]+)"', there, body)) for name, title, body in bodies]
     nav = "".join(f'<a href="#{n}">{html.escape(t.partition(":")[0])}</a>' for n, t, body in bodies if body)
     facts = " &middot; ".join(f"{html.escape(k)}: {escaped(v)}" for k, v in report.scope.items())
     parts = ["<!doctype html>", '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -78,8 +84,9 @@ def _section(report: Report, name: str) -> str:
     if name == "writes":
         return _groups(frame, ["run_id", "mapping", "direction", "op", "state"], "writes")
     if name == "written":
-        shown = frame.copy()
-        return _table(shown, {"rows": [f"writes-{_slug(_group(r, WRITTEN_BY))}" for r in shown.to_dict("records")]})
+        shown = frame.head(ROWS)
+        links = {"rows": [f"writes-{_slug(_group(r, WRITTEN_BY))}" for r in shown.to_dict("records")]}
+        return _table(shown, links) + _capped(len(shown), len(frame))
     return _table(frame.head(ROWS)) + _capped(min(ROWS, len(frame)), len(frame))
 
 
@@ -136,23 +143,22 @@ def _causes(report: Report) -> str:
 
 def _groups(frame: pd.DataFrame, by: list[str], prefix: str) -> str:
     """A long list, folded by group; each group can be led to, shows its first rows and counts the rest."""
-    parts, left = [], IN_ALL
-    grouped = list(frame.groupby(by, sort=False, dropna=False))
+    parts: list[str] = []
+    left = IN_ALL
+    hidden = {*by, "id", "job_id", "root_code", "root_mapping", "root_field", "root_value"}
+    kept = [c for c in frame.columns if c not in hidden and frame[c].notna().any() and (frame[c].dropna() != "").any()]
+    grouped = frame.groupby(by, sort=False, dropna=False)
     for key, rows in grouped:
+        if len(parts) >= ROWS:
+            parts.append(_capped(len(parts), grouped.ngroups))
+            break
         name = [str(k) for k in (key if isinstance(key, tuple) else (key,))]
         some = rows.head(max(min(ROWS, left), 3))
         left -= len(some)
-        shown = some.drop(
-            columns=[c for c in (*by, "id", "job_id", "root_code", "root_mapping", "root_field", "root_value") if c in some]
-        )
-        shown = shown[[c for c in shown.columns if shown[c].notna().any() and (shown[c].astype(str) != "").any()]]
         title = f"{', '.join(name)}: {number(len(rows))}"
         parts.append(
-            f'<details id="{prefix}-{_slug(name)}"><summary>{escaped(title)}</summary>{_table(shown)}{_capped(len(some), len(rows))}</details>'
+            f'<details id="{prefix}-{_slug(name)}"><summary>{escaped(title)}</summary>{_table(some[kept])}{_capped(len(some), len(rows))}</details>'
         )
-        if left <= 0 and len(parts) >= ROWS:
-            parts.append(_capped(len(parts), len(grouped)))
-            break
     return "".join(parts)
 
 

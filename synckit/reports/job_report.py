@@ -192,16 +192,19 @@ def report(
     jobs = ws.ledger.jobs(name).to_pandas()
     jobs = jobs[jobs["run_id"].isin(numbers)]
     errors = error_lines(ws, name)
+    grouped = causes(ws, name, errors=errors)
     errors = errors[errors["run_id"].isin(numbers)].reset_index(drop=True)
-    grouped = causes(ws, name)
     grouped = grouped[grouped["cause"].isin(set(errors["cause"]))]
     victims = errors.assign(victim=errors["local_key"].fillna(errors["integration_key"])).drop_duplicates(
         ["cause", "mapping", "victim"]
     )
     counted = victims["cause"].value_counts()  # of these runs alone
     grouped = grouped.assign(victims=[int(counted[c]) for c in grouped["cause"]])
-    lines = pd.concat([ws.ledger.journal(run=n, mapping=name).to_pandas() for n in sorted(numbers)] or [pd.DataFrame(columns=[*WRITE_COLUMNS, "before", "after"])],
-                      ignore_index=True)  # fmt: skip
+    if len(numbers) == 1:
+        lines = ws.ledger.journal(run=min(numbers), mapping=name).to_pandas()
+    else:  # one walk over the journal, however many runs
+        lines = ws.ledger.journal(mapping=name).to_pandas()
+        lines = lines[lines["run_id"].isin(numbers)].reset_index(drop=True)
     decisions = _decided(ws.ledger.decisions(name).to_pandas(), ws.ledger.runs().to_pandas(), numbers)
     of = (
         f"run {run}"

@@ -148,4 +148,6 @@ def test_a_hundred_thousand_changes_stay_below_two_megabytes(report: Report) -> 
     )
     page = large.to_html()
     assert len(page.encode()) < 2_000_000
+    links, anchors = (set(re.findall(pattern, page)) for pattern in (r' href="#([^"]+)"', r' id="([^"]+)"'))
+    assert links <= anchors | {"skipped"}
     assert "of 100,000 shown" in page
