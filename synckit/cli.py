@@ -21,7 +21,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from synckit import cli_diagnosis
+from synckit import cli_diagnosis, logs
 from synckit.cli_undo import register as register_undo
 from synckit.cli_verbs import register
 from synckit.errors import SynckitError
@@ -32,7 +32,8 @@ from synckit.reports.wording import is_pending, safe
 from synckit.workspace import Workspace, open_workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="See what a synchronisation of two systems would do, before it does it.")  # fmt: skip
+                  help="See what a synchronisation of two systems would do, before it does it.",
+                  epilog="synckit --log FILE COMMAND ... appends a structured log (JSON lines) of what is applied.")  # fmt: skip
 couplings = typer.Typer(no_args_is_help=True, help="Bring couplings in from outside, or write them out.")
 plans = typer.Typer(no_args_is_help=True, help="Plan a run: nothing is written to any system, nor to the ledger.")
 app.add_typer(couplings, name="couplings")
@@ -572,8 +573,9 @@ def main(arguments: list[str] | None = None) -> None:
     command = typer.main.get_command(app)
     debug = "--debug" in (arguments or sys.argv)
     words = [a for a in (arguments if arguments is not None else sys.argv[1:]) if a != "--debug"]
-    code = OK
+    code, log = OK, None
     try:
+        log, words = logs.asked_for(words, debug)
         result = command.main(args=words, prog_name="synckit", standalone_mode=False)
         code = result if isinstance(result, int) else OK
     except SynckitError as problem:
@@ -593,4 +595,6 @@ def main(arguments: list[str] | None = None) -> None:
         console(error=True).print(Text(f"Something went wrong that synckit did not expect ({type(problem).__name__}: {safe(problem)}). "
                                        "Please report it; with --debug the same command shows where."))  # fmt: skip
         code = ERROR
+    finally:
+        logs.stop(log)
     raise SystemExit(code)

@@ -17,6 +17,7 @@ from synckit.applying.run import COUPLING, Applier
 from synckit.applying.values import typed
 from synckit.errors import SynckitError
 from synckit.ledger.lease import Holder
+from synckit.logs import note
 from synckit.mapping.model import PASS_DIRECTION
 from synckit.mapping.schema import Column, Table
 from synckit.planning.bind import SIDES
@@ -61,6 +62,7 @@ def resume_run(
                 )
         with ws.ledger.transaction(epoch=epoch) as tx:
             tx.resume_run(run["id"], os.getpid(), socket.gethostname(), epoch)
+        note("run resumed", run=run["id"], plan=plan.id, kind=plan.base.kind)
         applier = Applier(ws, plan, run["id"], epoch, progress, should_stop)
         _remember(applier)
         _settle(applier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from synckit.applying.progress import Meter, Progress, Run, run_of
 from synckit.applying.refusals import refuse
 from synckit.applying.values import NumberSeries
 from synckit.ledger.lease import Holder
+from synckit.logs import note
 from synckit.mapping.model import PASS_DIRECTION, Pass
 from synckit.planning import judgements
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind, carries_alone
@@ -67,6 +69,7 @@ def apply_plan(
         with ws.ledger.transaction(epoch=epoch) as tx:
             run_id = tx.start_run(plan.id, plan.base.kind, holder.operator, holder.host, holder.pid, epoch)
             tx.keep_plan(run_id, plan_bytes(plan))
+        note("run started", run=run_id, plan=plan.id, kind=plan.base.kind, mappings=list(plan.mappings), writes=plan.writes)
         return Applier(ws, plan, run_id, epoch, progress, should_stop).carry_out(keep_creating)
     finally:
         ws.ledger.lease.release(epoch)
@@ -175,6 +178,11 @@ class Applier:
 
     def result(self, status: str, closing: dict[str, str], message: str) -> Run:
         written = sum(1 for state, _ in self.state.values() if state == "done")
+        for row in self._differences():
+            told = {n: row[n] for n in ("mapping", "pass", "local_key", "integration_key", "planned", "actual")}
+            note("row not as planned", logging.WARNING, run=self.run_id, **told)
+            note("why a row is not as planned", logging.DEBUG, run=self.run_id, **told, reason=row["reason"])  # may hold values
+        note("run ended", run=self.run_id, status=status, written=written, planned=self.plan.writes)
         return run_of(self.ws, self.run_id, status, self._differences(), closing, written, self.plan.writes, message)
 
     def _end(self, status: str, message: str) -> None:
@@ -239,8 +247,10 @@ class Applier:
                 tx.set_watermark(name, source, seen or None)
             elif seen and _later(seen, self.ws.ledger.watermarks(name).get(source)):
                 tx.set_watermark(name, source, seen)
-            tx.finish_job(self.jobs[place], self._counters(name, in_pass), head.messages.get(in_pass, ""))
+            counters = self._counters(name, in_pass)
+            tx.finish_job(self.jobs[place], counters, head.messages.get(in_pass, ""))
         self.finished_jobs.add(place)
+        note("job finished", run=self.run_id, job=self.jobs[place], mapping=name, direction=PASS_DIRECTION[in_pass], **counters)
 
     def _begin(self, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
         """Open the job of a pass, with what is booked or coupled without sending anything; nothing where it is open already."""

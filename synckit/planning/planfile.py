@@ -24,6 +24,7 @@ from synckit.planning.tables import EVIDENCE, PAIR_CHANGES, PAIRS
 
 FORMAT = "synckit plan"
 VERSION = 1
+SEAL = "manifest.sha256"  #: the manifest's own digest: half a plan's meaning stands in it
 FRAMES = ("rows", "changes", "errors", "depends", "review", "duplicates", "quiet", "conflicts", "evidence", "pairs", "pair_changes")
 #: Frames that plans of earlier versions do not hold.
 LATER = {"evidence": EVIDENCE, "pairs": PAIRS, "pair_changes": PAIR_CHANGES}
@@ -100,7 +101,9 @@ def plan_bytes(plan: Plan) -> bytes:
     }  # fmt: skip
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("manifest.json", json.dumps(head, indent=1))
+        manifest = json.dumps(head, indent=1).encode()
+        archive.writestr("manifest.json", manifest)
+        archive.writestr(SEAL, hashlib.sha256(manifest).hexdigest())
         archive.writestr("decisions.json", _decisions_text(plan))
         for part, data in parts.items():
             archive.writestr(part, data)
@@ -113,7 +116,14 @@ def _decisions_text(plan: Plan) -> str:
 
 def _decisions(archive: zipfile.ZipFile) -> tuple[Decision, ...]:
     lines = json.loads(archive.read("decisions.json"))
-    return tuple(Decision(**{**d, "records": tuple(tuple(r) for r in d["records"])}) for d in lines)
+    found = tuple(Decision(**{**d, "records": tuple(tuple(r) for r in d["records"])}) for d in lines)
+    for decision in found:  # people may edit them by hand: what is no decision is refused here, not met halfway through
+        texts = [getattr(decision, f.name) for f in dataclasses.fields(decision) if f.name != "records"]
+        if not all(isinstance(t, str) for t in (*texts, *(part for record in decision.records for part in record))) or any(
+            len(r) != 3 for r in decision.records
+        ):
+            raise ValueError("a decision holds something else than texts")
+    return found
 
 
 def load_plan(path: str) -> Plan:
@@ -133,10 +143,12 @@ def read_plan(content: bytes, path: str) -> Plan:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             head = json.loads(archive.read("manifest.json"))
-            if head.get("format") != FORMAT:
+            if not isinstance(head, dict) or head.get("format") != FORMAT:
                 raise SynckitError(f"{path} is not a synckit plan.")
             if head["version"] > VERSION:
                 raise SynckitError(f"{path} was written by a newer synckit. Update synckit to read it.")
+            if archive.read(SEAL).decode() != hashlib.sha256(archive.read("manifest.json")).hexdigest():
+                raise SynckitError(f"{path} was altered after it was written (manifest.json). Plan again.")
             frames = {
                 name: LATER[name].empty_table()
                 if name in LATER and f"{name}.parquet" not in head["sha256"]

@@ -47,6 +47,7 @@ def saved(plan: Plan, folder: Path) -> dict[str, Any]:
     with zipfile.ZipFile(folder / "a.plan") as archive:
         parts: dict[str, Any] = {name: archive.read(name) for name in archive.namelist()}
     parts["manifest.json"] = without_times(json.loads(parts["manifest.json"]))
+    del parts["manifest.sha256"]  # of the manifest with its times
     return parts
 
 
