@@ -137,6 +137,15 @@ class Checker:
     def counters(self) -> list[tuple[Any, ...]]:
         return sorted(self._ledger(f"SELECT mapping, direction, {', '.join(COUNTERS)} FROM job"))  # noqa: S608
 
+    def told(self) -> set[tuple[Any, ...]]:
+        """What people are told, and what the next run will look at: errors, due rows, watermarks."""
+        asked = (
+            "SELECT 'error', mapping, local_key, integration_key, code FROM job_error",
+            "SELECT 'due', mapping, side, key FROM due",
+            "SELECT 'watermark', mapping, side, value FROM watermark",
+        )
+        return {line for query in asked for line in self._ledger(query)}
+
     def _ledger(self, query: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.folder / "ledger.db")) as database:
             return database.execute(query).fetchall()
@@ -204,7 +213,7 @@ class Stage:
             self.apply()
         self.calls = list(whole.names)
         self.wanted = self.checker.rows(), self.checker.couplings(), self.checker.counters()
-        self.after = dump(self.folder)
+        self.told = self.checker.told()
         self.history = self.checker.histories()
         assert not self.checker.leftovers() and (undo or not self.history)
         with open_workspace(self.workspace) as ws:
@@ -257,6 +266,9 @@ class Stage:
         wrong += [f"coupling {c} is lost" for c in sorted(self.wanted[1] - couplings)]
         if not wrong and self.checker.counters() != self.wanted[2]:
             wrong.append(f"counters {self.checker.counters()} instead of {self.wanted[2]}")
+        if not wrong:
+            wrong += [f"{line} is missing" for line in sorted(self.told - self.checker.told(), key=str)]
+            wrong += [f"{line} is too much" for line in sorted(self.checker.told() - self.told, key=str)]
         if next_plan and not wrong:
             with Faults().watching(), open_workspace(self.workspace) as ws:
                 found = self._next(ws)
