@@ -43,7 +43,16 @@ def plan_text(plan: Plan, width: int = 100) -> str:
 
 def plain(view: RenderableType, width: int = 100) -> str:
     """Anything that rich can draw, as text without colours and without trailing blanks."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False, emoji=False)
+    # a notebook would be given the text as an output of its own
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        color_system=None,
+        force_terminal=False,
+        force_jupyter=False,
+        legacy_windows=False,
+        emoji=False,
+    )
     console.print(view)
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())

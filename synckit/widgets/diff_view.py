@@ -248,7 +248,13 @@ class DiffView(Grid):
     def detail(self, line: int) -> list[State]:
         row = self.lines.lines([line])[0]
         sides = self.plan.base.sides
-        blocks = [text(f"{row['mapping']} {safe(row['name'])}: {row['direction']}, {row['disposition']}", "strong")]
+        blocks = [
+            text(
+                f"{row['mapping']} {safe(row['name'])}: {row['direction']}"
+                + ("" if row["direction"] == row["disposition"] else f", {row['disposition']}"),
+                "strong",
+            )
+        ]
         if row["direction"] in ("conflict", "decided"):
             blocks += self._chooser(row)
         whole = self._whole(row) if self.ws is not None else None

@@ -26,7 +26,7 @@ class ErrorsView(Grid):
 
     columns = (
         ("title", "cause", 3.4, ""), ("open", "open", 0.6, "n"), ("victims", "records", 0.7, "n"), ("mapping", "mend in", 1.2, ""),
-        ("trend", "trend", 0.9, ""), ("last_at", "last seen", 1.4, ""), ("remedy", "what fixes it", 5.0, ""),
+        ("trend", "trend", 0.9, ""), ("last_at", "last seen", 1.9, ""), ("remedy", "what fixes it", 4.6, ""),
     )  # fmt: skip
     titles = {"trend": "trend", "mapping": "mend in"}
 

@@ -308,6 +308,8 @@ class PairQueue(Screen):
             ]
         ]
         for e in evidence:
+            if e["level"] == "" and abs(e["log_odds"]) < 0.05:
+                continue  # says nothing about these two
             a, b = (None if v is None or v != v else safe(v) for v in (e["source_value"], e["existing_value"]))
             mine, theirs = segments(a or "", b or "")
             missing = {"text": "missing", "tone": "quiet"}

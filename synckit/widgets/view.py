@@ -11,7 +11,7 @@ import traitlets
 from synckit.widgets.screen import Screen
 
 STATIC = Path(__file__).parent / "static"
-ROWS = 80  # rows sent at once: some more than a screen shows
+ROWS = 44  # rows sent at once: some more than a screen shows
 
 
 class View(anywidget.AnyWidget):

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def whole_record(ws: Workspace, plan: Plan, row: dict[str, Any]) -> list[State]:
     """Blocks for the record with the keys `local_key` and `integration_key` of `row["mapping"]`. Reads both systems, writes nothing."""
     bound = bind(ws.description.mapping(row["mapping"]), ws.description, {s: ws.systems[s].schema for s in SIDES})
-    pairs = [(f.local, f.integration) for f in bound.mapping.fields if f.enabled and (f.local or f.integration)]
+    pairs = [
+        (f.local, f.integration, f.lookup is not None) for f in bound.mapping.fields if f.enabled and (f.local or f.integration)
+    ]
     now: dict[str, dict[str, Any]] = {}
     blocks: list[State] = []
     for side, names in zip(SIDES, ([p[0] for p in pairs if p[0]], [p[1] for p in pairs if p[1]]), strict=True):
@@ -41,10 +43,10 @@ def whole_record(ws: Workspace, plan: Plan, row: dict[str, Any]) -> list[State]:
     changes = plan.changes(row["mapping"], int(row["record"]))
     written = {(c["pass"], c["column"]): c["new"] for c in changes.to_dict("records")}
     lines = []
-    for local, integration in pairs:
+    for local, integration, refers in pairs:
         here = _value(now.get("local"), bound.local.table, local)
         there = _value(now.get("integration"), bound.integration.table, integration)
-        left, right = segments(here, there)
+        left, right = ([(here, True)], [(there, True)]) if refers else segments(here, there)  # a code and a key say the same
         after = []
         for side, in_pass, table_, name in (
             ("integration", "to", bound.integration.table, integration),

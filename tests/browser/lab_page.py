@@ -106,7 +106,7 @@ class LabPage:
             put = self.page.request.put(f"{self.address}/lab/api/settings/@jupyterlab/apputils-extension:themes?token={TOKEN}", data=body,
                                         headers={"Content-Type": "application/json"})  # fmt: skip
             assert put.ok, put.text()
-        where = f"/doc/tree/{notebook}" if notebook else "/lab"
+        where = f"/doc/tree/{notebook}" if notebook else "/"
         self.page.goto(f"{self.address}{where}?token={TOKEN}")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
 

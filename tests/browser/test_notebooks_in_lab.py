@@ -77,6 +77,7 @@ def test_preview_filter_leave_out_apply_and_see_planned_beside_actual(page: LabP
     p.keyboard.press("u")  # the x among them left a row out
     p.click(f'{SCREEN} button.chip:has-text("create")')
     p.wait_for_timeout(300)
+    p.click(f"{ROWS} >> nth=1")
     p.keyboard.press("Enter")
     p.wait_for_selector(f"{SCREEN} .detail table")
     p.keyboard.press("Escape")

@@ -42,6 +42,7 @@ def test_a_notebook_runs_in_an_empty_folder(path: Path, tmp_path: Path, monkeypa
     assert not [o for o in outputs if o["output_type"] in ("error", "stream")], "a notebook prints no warnings"
     assert sum("text/html" in data for data in shown) >= 1 and len(shown) >= 2
     assert all("<script" not in data.get("text/html", "") for data in shown)
+    assert all(len(cell.get("outputs", [])) <= 1 for cell in notebook.cells), "what a cell shows is shown once"
     for data in shown:  # a reopened or exported notebook shows the table, not the name of a class
         assert "application/vnd.jupyter.widget-view+json" not in data or "<table" in data["text/html"] or "<p" in data["text/html"]
 

@@ -227,7 +227,7 @@ function gridParts(model, root, send) {
     if (enough) return place();
     if (asking) { again = true; return; }
     asking = true;
-    send({ do: "window", start: Math.max(0, first - 20), asked: ++counter });
+    send({ do: "window", start: Math.max(0, first - 14), asked: ++counter });
   }
   function place() {
     const win = model.get("win");
