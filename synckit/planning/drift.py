@@ -41,6 +41,7 @@ class Drift:
         text = f"The plan is {old} old. {self.records:,} of {self.looked:,} rows {have} changed since; apply refuses those by name and carries out the rest."  # fmt: skip
         if not self.records:
             text = f"The plan is {old} old. None of its {self.looked:,} rows has changed since."
+        text += " Rows that were found equal do not count: nothing is written to them."
         return text + (f" It was already applied by run {self.applied_by}." if self.applied_by is not None else "")
 
     def __repr__(self) -> str:
