@@ -22,6 +22,8 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from synckit import cli_diagnosis, logs
+from synckit.cli_duplicates import judge
+from synckit.cli_duplicates import register as register_duplicates
 from synckit.cli_undo import register as register_undo
 from synckit.cli_verbs import register
 from synckit.errors import SynckitError
@@ -163,11 +165,12 @@ def plan_full(
     workspace: WorkspaceOption = None, mapping: Mappings = None,
     by_match: Annotated[list[str] | None, typer.Option("--by-match", metavar="MAPPING", help="Couple this mapping by match instead; may be repeated.")] = None,
     believe: Annotated[list[str] | None, typer.Option("--believe", metavar="MAPPING", help="Its many missing records are really gone.")] = None,
+    deep_rows: Annotated[int, typer.Option("--deep-rows", min=0, help="Look for possible duplicates in all fields among up to so many uncoupled records.")] = 20_000,
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Dry-run a full synchronisation: everything it would create, couple, update and stop at."""
     with opened(workspace) as ws, reading(len(mapping or ws.order)) as progress:
-        plan = ws.plan_full(mapping or None, by_match=by_match or (), believe=believe or (), progress=progress)
+        plan = ws.plan_full(mapping or None, by_match=by_match or (), deep_rows=deep_rows, believe=believe or (), progress=progress)
     present(plan, as_json, out)
 
 
@@ -222,7 +225,17 @@ def decide(
     whole: Annotated[bool, typer.Option("--exclude-mapping", help="Leave out the whole mapping.")] = False,
     excel: Annotated[str | None, typer.Option("--excel", help="Take the decisions made in this workbook.")] = None,
     resolve: Annotated[str | None, typer.Option("--resolve", help="Decide the conflict of the record with this local key.")] = None,
-    use: Annotated[str, typer.Option("--use", help='local, integration, merge, or {"Field": "local"}.')] = "merge",
+    use: Annotated[
+        str | None,
+        typer.Option("--use", help='local, integration, merge, or {"Field": "local"}; of a couple local, integration, neither.'),
+    ] = None,
+    couple: Annotated[
+        list[str] | None, typer.Option("--couple", metavar="LOCAL=INTEGRATION", help="Couple these two keys instead of creating.")
+    ] = None,
+    create: Annotated[list[str] | None, typer.Option("--create", metavar="KEY", help="Create this record all the same.")] = None,
+    not_the_same: Annotated[
+        list[str] | None, typer.Option("--not-the-same", metavar="KEY=KEY", help="These two are not the same.")
+    ] = None,
 ) -> None:
     """Take decisions on a plan; a new plan is saved, the old one stays as it is."""
     changed = load_plan(plan)
@@ -239,7 +252,9 @@ def decide(
     if resolve is not None:
         if mapping is None:
             raise SynckitError("Name the mapping of the conflict: --mapping NAME.")
-        changed = changed.resolve(mapping, local=resolve, use=json.loads(use) if use.startswith("{") else use)
+        how = use or "merge"
+        changed = changed.resolve(mapping, local=resolve, use=json.loads(how) if how.startswith("{") else how)
+    changed = judge(changed, mapping, couple or [], create or [], not_the_same or [], use if resolve is None else None)
     changed.save(out)
     show(f"{changed.sentence()}\nSaved as {safe(out)}.")
 
@@ -467,23 +482,6 @@ def skipped(
         frame(ws.skipped(mapping), as_json, "No record is skipped.")
 
 
-@app.command("duplicates")
-def duplicates(
-    plan: Annotated[str | None, typer.Argument(help="A saved plan; left out, a full synchronisation is planned now.")] = None,
-    workspace: WorkspaceOption = None,
-    mapping: Annotated[str | None, typer.Option("--mapping", "-m")] = None,
-    as_json: Json = False,
-) -> None:
-    """Planned creates beside the existing records that they look like, and why."""
-    if plan is not None:
-        found = load_plan(plan).duplicates(mapping)
-    else:
-        with opened(workspace) as ws:
-            found = ws.plan_full(mapping).duplicates(mapping)
-    columns = ["mapping", "pass", "source_name", "existing_side", "existing_name", "existing_coupled", "score", "why"]
-    frame(found if as_json else found[columns], as_json, "No planned create looks like a record that exists.")
-
-
 @couplings.command("import")
 def import_couplings(
     file: Annotated[str, typer.Argument(help="A CSV or Excel file, or a database URL with --table.")],
@@ -564,6 +562,7 @@ def lab(
 
 
 register(app)
+register_duplicates(app)
 cli_diagnosis.register(app)
 register_undo(app)
 

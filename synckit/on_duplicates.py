@@ -52,6 +52,28 @@ class OnDuplicates:
             raise SynckitError(f'Nobody judged "{a}" and "{b}" of {name}; `synckit duplicates --judged` lists the judgements.')
         self._write(name, judgements.TAKEN_BACK, judgements.entry(side, keys, ("", "")))
 
+    def what_if(self, mapping: str) -> pd.DataFrame:
+        """What coupling by match would do, for each field pair and for every two of the most telling ones; the suggested criteria first.
+
+        Columns: see `synckit.planning.what_if.what_if`. Nothing is written; `suggested_match` spells the suggestion for the workspace.
+        """
+        from synckit.planning.engine import planning_run
+        from synckit.planning.request import Request
+        from synckit.planning.what_if import what_if
+
+        ws = self._ws_
+        name = ws.description.mapping(mapping).name
+        with planning_run(ws.description, ws.systems, ws.ledger, Request("coupling"), ws.clock(), ws.rulebook) as planning:
+            return what_if(planning, name)
+
+    def suggested_match(self, mapping: str, told: pd.DataFrame | None = None) -> str:
+        """The criteria that `what_if` suggests, as lines for the workspace file; empty where it suggests none."""
+        from synckit.planning.what_if import as_yaml
+
+        described = self._ws_.description.mapping(mapping)
+        integration = {f.local: f.integration for f in described.fields if f.local and f.integration}
+        return as_yaml(described.name, self.what_if(mapping) if told is None else told, integration)
+
     def judged(self, mapping: str | None = None) -> pd.DataFrame:
         """The pairs that are judged not to be the same: mapping, side ("across", or the side of both), a, b, note, by, at."""
         ws = self._ws_

@@ -183,17 +183,24 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
     # -- planning ------------------------------------------------------------------------------------------------------------------
 
     def plan_full(
-        self, mappings: Sequence[str] | str | None = None, *, by_match: Sequence[str] | str = (),
-        believe: Sequence[str] | str = (), progress: Progress = _silent,
-    ) -> Plan:  # fmt: skip
+        self,
+        mappings: Sequence[str] | str | None = None,
+        *,
+        by_match: Sequence[str] | str = (),
+        believe: Sequence[str] | str = (),
+        deep_rows: int = 20_000,
+        progress: Progress = _silent,
+    ) -> Plan:
         """Plan a full synchronisation (dry run) of all mappings or of the named ones. Writes nothing anywhere.
 
         `by_match`: mappings among them that are coupled by match instead, as a review line that recommends coupling asks for.
         `believe`: mappings of which many coupled rows are missing at once, and really are gone (else what follows from that is held).
+        `deep_rows`: up to so many uncoupled records of a mapping (both sides together) are held against one another, and against the
+        coupled ones, in all their fields; of more, possible duplicates are found by equal e-mail, phone or name alone (`plan.notes`).
         """
         named = _keys(by_match)
         matched = frozenset(self.description.mapping(n).name for n in named)
-        return self._plan(mappings, Request("full", by_match=matched, believed=self._believed(believe)), progress)
+        return self._plan(mappings, Request("full", by_match=matched, believed=self._believed(believe), deep_rows=deep_rows), progress)
 
     def plan_modified(
         self,

@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,17 +28,20 @@ from synckit.planning.tables import BOOKED_AS_FAILED, WRITES
 
 MARK = "synckit plan"
 WORDS = ("exclude", "include")
+#: Words on the sheet of possible duplicates; skip leaves the create out.
+JUDGEMENTS = ("couple", "create", "skip", "not the same")
 #: Dispositions on the sheet Records: what is written, what stops, and what someone has left out.
 SHOWN = (*WRITES, *BOOKED_AS_FAILED, "excluded", "held")
 LAST_ROW = 1_048_576
 LONGEST = 32_767  # characters of one cell
 TOLD = 40  # problems named at once
 RECORDS = "Records"
+ALIKE = "Possible duplicates"
 COLUMNS = ("decision", "row", "mapping", "pass", "disposition", "local_name", "integration_name", "local_key", "integration_key",
            "reason", "warnings")  # fmt: skip
 WIDTHS = {"decision": 11, "row": 20, "mapping": 18, "pass": 6, "disposition": 14, "reason": 70, "message": 70, "why": 30, "warnings": 24,
           "field": 24, "column": 24, "old": 30, "new": 30, "value": 24, "recommendation": 20}  # fmt: skip
-DUPLICATES = ("mapping", "pass", "source_name", "existing_side", "existing_name", "existing_coupled", "score", "why", "source_key",
+DUPLICATES = ("decision", "mapping", "pass", "source_name", "existing_side", "existing_name", "existing_coupled", "score", "why", "source_key",
               "existing_key")  # fmt: skip
 CHANGES = ("mapping", "pass", "disposition", "local_name", "integration_name", "field", "column", "old", "new", "origin", "local_key",
            "integration_key")  # fmt: skip
@@ -61,19 +65,24 @@ def write_plan(plan: Plan, path: str) -> None:
     _summary(book, plan)
     records = [_record_line(row) for row in _records(plan)]
     sheet = _sheet(book, RECORDS, COLUMNS, len(records), path)
-    choice = DataValidation(type="list", formula1=f'"{",".join(WORDS)}"', allow_blank=True, showErrorMessage=True)
-    choice.error, choice.errorTitle = "exclude leaves this record out; include takes that back; empty changes nothing.", "Decision"
-    choice.add(f"A2:A{max(2, len(records) + 1)}")
-    sheet.data_validations.append(choice)
+    _choices(sheet, WORDS, "exclude leaves this record out; include takes that back; empty changes nothing.", len(records))
     _fill(sheet, records)
     changes, duplicates, errors = plan.changes(), plan.duplicates(), _errors(plan)
-    for title, columns, lines in (
-        ("Changes", CHANGES, _lines(changes, CHANGES)),
-        ("Possible duplicates", DUPLICATES, _lines(duplicates, DUPLICATES)),
-        ("Errors", ERROR_COLUMNS, errors),
+    duplicates.insert(0, "decision", None)
+    for title, columns, lines, n in (
+        ("Changes", CHANGES, _lines(changes, CHANGES), len(changes)),
+        (ALIKE, DUPLICATES, _lines(duplicates, DUPLICATES), len(duplicates)),
+        ("Errors", ERROR_COLUMNS, errors, len(errors)),
     ):
-        n = len(changes) if title == "Changes" else len(duplicates) if title == "Possible duplicates" else len(errors)
-        _fill(_sheet(book, title, columns, n, path), lines)
+        sheet = _sheet(book, title, columns, n, path)
+        if title == ALIKE:
+            _choices(
+                sheet,
+                JUDGEMENTS,
+                "couple the two; create all the same; skip this create; not the same: never show the two again.",
+                n,
+            )
+        _fill(sheet, lines)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=".xlsx")
     os.close(handle)
     try:
@@ -103,7 +112,8 @@ def _summary(book: Any, plan: Plan) -> None:
     _row(
         sheet,
         [
-            "Write exclude into the column decision of the sheet Records to leave a record out; then `synckit decide PLAN --excel FILE --out NEW` reads it."
+            "Write exclude into the column decision of the sheet Records to leave a record out, or couple, create, skip or not the same on the sheet "
+            "Possible duplicates; then `synckit decide PLAN --excel FILE --out NEW` reads it."
         ],
     )
     _row(sheet, [])
@@ -165,6 +175,14 @@ def _sheet(book: Any, title: str, columns: Sequence[str], rows: int, path: str) 
     return sheet
 
 
+def _choices(sheet: Any, words: Sequence[str], told: str, rows: int) -> None:
+    """A list of words to choose from in the column `decision`, the first one."""
+    choice = DataValidation(type="list", formula1=f'"{",".join(words)}"', allow_blank=True, showErrorMessage=True)
+    choice.error, choice.errorTitle = told, "Decision"
+    choice.add(f"A2:A{max(2, rows + 1)}")
+    sheet.data_validations.append(choice)
+
+
 def _fill(sheet: Any, lines: Iterable[Sequence[Any]]) -> None:
     for line in lines:
         _row(sheet, line)
@@ -214,6 +232,8 @@ def read_decisions(plan: Plan, path: str) -> list[Decision]:
     decided: dict[str, tuple[str, int]] = {}
     with closing(_open(path)) as book:
         _refuse_another_plan(book, plan, path)
+        on_duplicates, wrong = _read_judgements(plan, book)
+        problems += wrong
         for number, cells in _decision_rows(book, path):
             word, name = cells
             if not word and not name:
@@ -242,7 +262,68 @@ def read_decisions(plan: Plan, path: str) -> list[Decision]:
             place = (decided[name][0], row["mapping"])
             found.setdefault(place, []).append((row["pass"], row["local_key"] or "", row["integration_key"] or ""))
     note = f"from the workbook {Path(path).name}"
-    return [Decision(word, mapping, tuple(records), note) for (word, mapping), records in found.items()]
+    decisions = [Decision(word, mapping, tuple(records), note) for (word, mapping), records in found.items()]
+    return [*(replace(d, note=note) for d in on_duplicates), *decisions]
+
+
+def _read_judgements(plan: Plan, book: Any) -> tuple[list[Decision], list[str]]:
+    """The decisions of the sheet of possible duplicates, and what is wrong with it. The line of either pass says the same; a workbook
+    without that sheet, or its column decision, decides nothing there."""
+    if ALIKE not in book.sheetnames:
+        return [], []
+    rows = book[ALIKE].iter_rows(values_only=True)
+    header = [str(v or "").strip().lower() for v in next(rows, ())]
+    wanted = ("decision", "mapping", "pass", "source_key", "existing_key")
+    if "decision" not in header:
+        return [], []
+    if missing := [c for c in wanted if c not in header]:
+        return [], [f"The sheet {ALIKE} has lost its column {' and '.join(missing)}. Write the workbook again."]
+    at = [header.index(c) for c in wanted]
+    known = {(r["mapping"], r["pass"], r["source_key"], r["existing_key"]): r for r in plan.base.duplicates.to_pylist()}
+    found: list[Decision] = []
+    problems: list[str] = []
+    told: dict[tuple[str, ...], tuple[str, int]] = {}
+    for number, values in enumerate(rows, start=2):
+        word, *place = (str(values[i]).strip() if i < len(values) and values[i] is not None else "" for i in at)
+        word = word.lower().replace("_", " ")
+        name, in_pass, key, other = place
+        line = known.get((name, in_pass, key, other))
+        if not word:
+            continue
+        if word not in JUDGEMENTS:
+            problems.append(
+                f'{ALIKE}, row {number}: "{word}" is no decision.{nearest(word, list(JUDGEMENTS)) or " Write couple, create, skip or not the same."}'
+            )
+        elif line is None:
+            problems.append(f"{ALIKE}, row {number}: the plan does not list {key} beside {other} in {name}.")
+        else:
+            # a couple or a judgement is about the pair, whichever line it stands on; create and skip are about one record
+            about = (name, *sorted((key, other))) if word in ("couple", "not the same") else (name, in_pass, key)
+            before = told.setdefault(about, (word, number))
+            if before[0] != word:
+                problems.append(f"{ALIKE}, row {number}: {word} here and {before[0]} in row {before[1]} do not go together.")
+            elif before[1] == number:
+                try:
+                    found += _judgement(plan, line, word)
+                except SynckitError as error:
+                    problems.append(f"{ALIKE}, row {number}: {error.message}")
+    return found, problems
+
+
+def _judgement(plan: Plan, line: dict[str, Any], word: str) -> list[Decision]:
+    """The decision that one word on one line of possible duplicates stands for."""
+    name, key, other = line["mapping"], line["source_key"], line["existing_key"]
+    base = plan.undecided()
+    side = "local" if line["pass"] == "to" else "integration"
+    if word == "couple":
+        decided = base.couple(name, *((key, other) if side == "local" else (other, key)))
+    elif word == "not the same":
+        decided = base.not_the_same(name, key, other)
+    elif word == "create":
+        decided = base.create(name, **{side: key})
+    else:
+        decided = base.exclude(name, **{side: key})
+    return list(decided.decisions)
 
 
 def _open(path: str) -> Any:
@@ -303,8 +384,14 @@ def _refuse_to_lose(target: Path) -> None:
     with closing(_open(str(target))) as book:
         if book.properties.title != MARK or RECORDS not in book.sheetnames:
             raise SynckitError(f"{target} exists and is not a workbook of a plan. Choose another name.")
-        if any(word for _, (word, _) in _decision_rows(book, str(target))):
+        if any(word for _, (word, _) in _decision_rows(book, str(target))) or _holds_judgements(book):
             raise SynckitError(f"{target} holds decisions, which would be lost. Read them first, or choose another name.")
+
+
+def _holds_judgements(book: Any) -> bool:
+    rows = book[ALIKE].iter_rows(values_only=True) if ALIKE in book.sheetnames else iter(())
+    header = [str(v or "").strip().lower() for v in next(rows, ())]
+    return "decision" in header and any(len(r) > header.index("decision") and r[header.index("decision")] for r in rows)
 
 
 def _cannot(verb: str, path: str, error: OSError) -> str:

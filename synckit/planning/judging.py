@@ -18,6 +18,7 @@ from synckit.planning.tables import CHANGES, ROWS
 if TYPE_CHECKING:
     from synckit.planning.plan import Decision, Plan, PlanBase
 
+FAINTEST = 0.2  #: pairs with a lower score are not kept
 THRESHOLD = 0.5  #: score from which two records are shown as possible duplicates
 USES = ("local", "integration", "neither")
 Pair = tuple[str, str, str]  # mapping, local key, integration key
@@ -241,6 +242,46 @@ class Judging:
         table = likely(self.base, self.decisions, threshold)
         table = table if mapping is None else table.filter(pc.equal(table.column("mapping"), self._name(mapping)))
         return table.drop_columns(["source_print", "existing_print"]).to_pandas()
+
+    def clusters(self, mapping: str | None = None, threshold: float = THRESHOLD, least: int = 3) -> pd.DataFrame:
+        """Groups of at least `least` records that look like one another, on either side: mapping, cluster (1..), side, key, name, coupled.
+
+        A group holds together by the average of its scores, never by a chain of single likenesses alone.
+        """
+        from synckit.planning.duplicates.clusters import group
+
+        lines: list[tuple[Any, ...]] = []
+        number = 0
+        for name in self.base.order if mapping is None else (self._name(mapping),):
+            nodes: dict[tuple[str, str], tuple[str | None, bool]] = {}
+            scores: dict[tuple[tuple[str, str], tuple[str, str]], float] = {}
+            for r in likely(self.base, self.decisions, threshold).filter(pc.field("mapping") == name).to_pylist():
+                one, two = (
+                    ("local" if r["pass"] == "to" else "integration", r["source_key"]),
+                    (r["existing_side"], r["existing_key"]),
+                )
+                nodes |= {one: (r["source_name"], False), two: (r["existing_name"], r["existing_coupled"])}
+                scores[min(one, two), max(one, two)] = r["score"]
+            order = sorted(nodes)
+            at = {node: n for n, node in enumerate(order)}
+            pairs = sorted((at[one], at[two], score) for (one, two), score in scores.items())
+            first, second, score = (np.array([p[n] for p in pairs]) for n in range(3))
+            label = (
+                group(len(order), first.astype(np.int64), second.astype(np.int64), score, threshold)
+                if pairs
+                else np.empty(0, np.int64)
+            )
+            for leader in sorted(set(label.tolist())):
+                members = [order[n] for n in np.flatnonzero(label == leader)]
+                if len(members) >= least:
+                    number += 1
+                    lines += [(name, number, side, key, *nodes[side, key]) for side, key in members]
+        return pd.DataFrame(lines, columns=["mapping", "cluster", "side", "key", "name", "coupled"])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What planning left out, in sentences."""
+        return self.base.notes
 
     def thresholds(self, mapping: str | None = None) -> pd.DataFrame:
         """How many creates look like existing records, and how many pairs that are, at every threshold from 0.2 to 0.9."""

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from synckit.mapping.model import Pass
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side
+from synckit.planning.judging import FAINTEST
 from synckit.planning.stage import as_text
 from synckit.planning.tables import DUPLICATES
 
@@ -17,29 +18,21 @@ if TYPE_CHECKING:
     from synckit.planning.duplicates import Duplicates, FieldPair
     from synckit.planning.mapping_plan import MappingPlanner
 
-#: Up to so many uncoupled rows of both sides together, they are held against one another by all that says who they are; above, by
-#: equal e-mail, phone and name alone, so that a dry run takes about as long as reading.
-DEEP_ROWS = 2_000
-#: Words of fields that say where a record belongs, or repeat another, but hardly who it is: in real lists most records share them.
-#: Where a table holds persons of companies (a given name and a surname), colleagues share place, switchboard and web address as well.
-COLLEAGUES = ("address", "city", "post code", "postal", "home page", "website", "phone no. telephone1")
-SHARED = ("country", "county", "state", "fax", "pager", "contact", "address 2", "line2", "language", "symbol", "salutation")
-THRESHOLD = 0.5
-PLACES = ("city", "post code", "country", "date", "number")
+#: Coupled rows that are compared besides the uncoupled ones: as many again, and at least so many. Of more, those that share an e-mail
+#: address, a phone number or a name with an uncoupled row, and a sample that teaches what rows of this table have in common anyway.
+COUPLED_ROWS = 10_000
+SAMPLE = 4_000
 AT_MOST = 5  # existing records listed for one create
 
 
 def compared_fields(bound: BoundMapping) -> list[FieldPair]:
-    """The field pairs of a mapping that say who a record is: text and dates with a column on both sides, what most share left out."""
+    """The field pairs of a mapping that are compared: text and dates with a column on both sides. What most records of a table share
+    weighs little by itself, because coupled records that are no partners share it, too."""
     from synckit.planning.duplicates import FieldPair
 
     pairs = []
-    names = {(row.local or "").casefold() for row in bound.mapping.fields if row.enabled}
-    shared = (*SHARED, *COLLEAGUES) if {"first name", "surname"} <= names else SHARED
     for row in bound.mapping.fields:
         if row.local is None or row.integration is None or row.lookup is not None or not row.enabled:
-            continue
-        if row.meaning is None and any(word in f"{row.local} {row.integration}".casefold() for word in shared):
             continue
         local, integration = bound.local.table.column(row.local), bound.integration.table.column(row.integration)
         if {local.kind, integration.kind} <= {"text", "code", "date", "datetime"}:
@@ -48,26 +41,64 @@ def compared_fields(bound: BoundMapping) -> list[FieldPair]:
 
 
 def search(planner: MappingPlanner) -> Duplicates | None:
-    """Likely same pairs among the uncoupled rows inside the filters, across the sides and within each; None where the search is not
-    made: too many rows, an incremental run, an option mapping, or nothing to compare by."""
-    bound = planner.bound
-    if bound.mapping.kind == "option" or not planner.planning.request.whole or any(r.finder for r in bound.rules):
+    """Likely same pairs among the uncoupled rows inside the filters and the coupled ones: across the sides, and within each. None where
+    the search is not made: too many rows (said in the plan's notes), an incremental run, an option mapping, nothing to compare by."""
+    bound, request = planner.bound, planner.planning.request
+    if bound.mapping.kind == "option" or not request.whole or any(r.finder for r in bound.rules):
         return None  # a mapping with a finder of its own knows its partners
-    keys = {
+    free = {
         side: planner.column(f"SELECT key FROM lone WHERE side = '{side}' AND inf AND leave_out = '' ORDER BY key")
         for side in SIDES
     }
-    if sum(len(k) for k in keys.values()) > DEEP_ROWS:
+    total = sum(len(k) for k in free.values())
+    if not total:
+        return None
+    if total > request.deep_rows:
+        planner.search_notes.append(
+            f"{bound.name}: {total:,} uncoupled records, more than the {request.deep_rows:,} that are compared in all their fields; possible "
+            "duplicates are those with an equal e-mail address, phone number or name."
+        )
         return None
     fields = compared_fields(bound)
     if not fields:
         return None
     from synckit.planning.duplicates import find_duplicates  # loads scipy, which most commands do without
 
-    tables = {
-        side: _rows(planner, side, keys[side], [f.a_column if side == "local" else f.b_column for f in fields]) for side in SIDES
-    }
+    coupled = _coupled(planner, total)
+    tables = {}
+    for side in SIDES:
+        partner = coupled["of_" + side]
+        columns = [f.a_column if side == "local" else f.b_column for f in fields]
+        rows = _rows(planner, side, [*free[side], *coupled[side]], columns)
+        tables[side] = rows.append_column(
+            "partner", pa.array([partner.get(k) for k in rows.column("key").to_pylist()], pa.string())
+        )
     return find_duplicates(tables["local"], tables["integration"], fields)
+
+
+def _coupled(planner: MappingPlanner, uncoupled: int) -> dict[str, Any]:
+    """The coupled rows that take part: keys of either side, and of_<side>: key -> partner's key."""
+    from synckit.planning.resemblance import sharing_keys
+
+    pairs = planner.con.execute(
+        "SELECT c.local_key, c.integration_key FROM couplings c JOIN n_local l ON l.key = c.local_key "
+        "JOIN n_integration i ON i.key = c.integration_key WHERE l.inf AND i.inf AND NOT c.found ORDER BY md5(c.local_key), c.local_key"
+    ).fetchall()
+    of = {"of_local": dict(pairs), "of_integration": {ik: lk for lk, ik in pairs}}
+    if 2 * len(pairs) <= max(COUPLED_ROWS, uncoupled):
+        taken: dict[Side, list[str]] = {"local": [p[0] for p in pairs], "integration": [p[1] for p in pairs]}
+    else:
+        sample = pairs[:SAMPLE]
+        taken = {}
+        for side, at in (("local", 0), ("integration", 1)):
+            named = SIDES[at]
+            near = [k for k in sharing_keys(planner, named) if k in of[f"of_{side}"]]
+            taken[named] = list(dict.fromkeys([*(p[at] for p in sample), *near]))
+        planner.search_notes.append(
+            f"{planner.bound.name}: {2 * len(pairs):,} coupled records; those with an equal e-mail address, phone number or name, and a sample, "
+            "were compared in all their fields."
+        )
+    return {"local": taken["local"], "integration": taken["integration"], **of}
 
 
 def _rows(planner: MappingPlanner, side: Side, keys: list[str], columns: list[str]) -> pa.Table:
@@ -83,74 +114,45 @@ def _rows(planner: MappingPlanner, side: Side, keys: list[str], columns: list[st
 
 
 def scored(planner: MappingPlanner, in_pass: Pass, created: Creates, found: Duplicates) -> pa.Table:
-    """The planned creates of one pass that look like existing records of the other side, or like one another, with score and why."""
+    """The planned creates of one pass that look like existing records of the other side, or like one another, with score and why; their
+    evidence goes to the planner."""
     source, destination = SOURCE[in_pass], DESTINATION[in_pass]
     record_of = dict(zip(created.table.column("source_key").to_pylist(), created.table.column("record").to_pylist(), strict=True))
-    a_is_source = source == "local"
-    mine, other = ("a_key", "b_key") if a_is_source else ("b_key", "a_key")
+    local_first = source == "local"
+    mine, other, taken = ("a_key", "b_key", "b_taken") if local_first else ("b_key", "a_key", "a_taken")
+    hits: list[tuple[float, str, str, Side, bool, str | None]] = [(p["score"], p[mine], p[other], destination, bool(p[taken]), None)
+            for p in found.pairs.select(["a_key", "b_key", "a_taken", "b_taken", "score"]).to_pylist()]  # fmt: skip
+    letter = "a" if local_first else "b"
+    for p in found.within.select(["a_key", "b_key", "side", "score"]).to_pylist():
+        if p["side"] == letter:
+            hits += [
+                (p["score"], one, two, source, False, letter) for one, two in ((p["a_key"], p["b_key"]), (p["b_key"], p["a_key"]))
+            ]
     lines: list[dict[str, Any]] = []
     listed: dict[str, int] = {}
-    for pair in found.pairs.select(["a_key", "b_key", "score"]).to_pylist():
-        key = pair[mine]
-        if pair["score"] < THRESHOLD or key not in record_of or listed.get(key, 0) >= AT_MOST:
+    for score, key, existing, side, coupled, within in sorted(hits, key=lambda h: (-h[0], h[1], h[3], h[2])):
+        if score < FAINTEST or key not in record_of or listed.get(key, 0) >= AT_MOST:
             continue
-        why = _why(found, pair["a_key"], pair["b_key"], None)
-        if why is not None:
-            listed[key] = listed.get(key, 0) + 1
-            lines.append({"source_key": key, "existing_key": pair[other], "existing_side": destination, "existing_coupled": False,
-                          "score": pair["score"], "why": why})  # fmt: skip
-            planner.evidence += _evidence(planner, found, key, destination, pair[other], None, a_is_source)
-    letter = "a" if a_is_source else "b"
-    for pair in found.within.select(["a_key", "b_key", "side", "score"]).to_pylist():
-        if pair["side"] != letter or pair["score"] < THRESHOLD:
-            continue
-        why = _why(found, pair["a_key"], pair["b_key"], letter)
-        for key, twin in ((pair["a_key"], pair["b_key"]), (pair["b_key"], pair["a_key"])):
-            if why is not None and key in record_of and listed.get(key, 0) < AT_MOST:
-                listed[key] = listed.get(key, 0) + 1
-                lines.append({"source_key": key, "existing_key": twin, "existing_side": source, "existing_coupled": False,
-                              "score": pair["score"], "why": why})  # fmt: skip
-                planner.evidence += _evidence(planner, found, key, source, twin, letter, True)
+        listed[key] = listed.get(key, 0) + 1
+        why = found.why(*((key, existing) if local_first or within else (existing, key)), within).to_pylist()
+        lines.append({"record": record_of[key], "source_key": key, "existing_key": existing, "existing_side": side, "existing_coupled": coupled,
+                      "score": score, "why": in_words(why)})  # fmt: skip
+        values = ("a_value", "b_value") if local_first or within else ("b_value", "a_value")
+        place = {"mapping": planner.bound.name, "source_key": key, "existing_side": side, "existing_key": existing}
+        planner.evidence += [{**place, "position": n, "source_value": r[values[0]], "existing_value": r[values[1]],
+                              **{c: r[c] for c in ("field", "level", "log_odds", "score_so_far")}} for n, r in enumerate(why)]  # fmt: skip
     names = {side: planner.names(side, [x["existing_key"] for x in lines if x["existing_side"] == side]) for side in SIDES}
     source_names = planner.names(source, [x["source_key"] for x in lines])
     for line in lines:
-        line |= {"mapping": planner.bound.name, "pass": in_pass, "record": record_of[line["source_key"]],
-                 "source_name": source_names.get(line["source_key"]), "existing_name": names[line["existing_side"]].get(line["existing_key"])}  # fmt: skip
+        line |= {"mapping": planner.bound.name, "pass": in_pass, "source_name": source_names.get(line["source_key"]),
+                 "existing_name": names[line["existing_side"]].get(line["existing_key"])}  # fmt: skip
     lines.sort(key=lambda x: (x["record"], -x["score"], x["existing_side"], x["existing_key"]))
     return pa.Table.from_pylist(lines, DUPLICATES)
 
 
-def _evidence(
-    planner: MappingPlanner, found: Duplicates, key: str, side: Side, other: str, within: str | None, as_a: bool
-) -> list[dict[str, Any]]:
-    """EVIDENCE of one pair, the planned create first."""
-    a, b = (key, other) if as_a else (other, key)
-    mine, theirs = ("a_value", "b_value") if as_a else ("b_value", "a_value")
-    place = {"mapping": planner.bound.name, "source_key": key, "existing_side": side, "existing_key": other}
-    return [
-        {**place, "position": n, "field": r["field"], "source_value": r[mine], "existing_value": r[theirs], "level": r["level"],
-         "log_odds": r["log_odds"], "score_so_far": r["score_so_far"]}
-        for n, r in enumerate(found.why(a, b, within).to_pylist())
-    ]  # fmt: skip
-
-
-def _why(found: Duplicates, a_key: str, b_key: str, side: str | None) -> str | None:
-    """The three strongest pieces of evidence in words, "same E-Mail; Name similar 0.93"; None where the pair shares a place or one
-    part of a name, but too little of what tells one party from another."""
-    rows = [
-        r for r in found.why(a_key, b_key, side).to_pylist() if r["level"] not in ("", "missing", "different") and r["log_odds"] > 0
-    ]
-    if sum(_identity(found.meanings.get(r["field"], ""), r["level"]) for r in rows) < 2:
-        return None
+def in_words(why: list[dict[str, Any]]) -> str:
+    """The three strongest pieces of evidence in words: "same E-Mail; Name similar 0.93"."""
+    rows = [r for r in why if r["level"] not in ("", "missing", "different") and r["log_odds"] > 0]
     rows.sort(key=lambda r: (-r["log_odds"], r["field"]))
-    return "; ".join(f"same {r['field']}" if r["level"] == "equal" else f"{r['field']} {r['level']}" for r in rows[:3])
-
-
-def _identity(meaning: str, level: str) -> int:
-    """How much of a party's identity one field speaks for: an own number or address twice, a name or a street once."""
-    if level == "equal":
-        return {"email": 2, "registration": 2, "vat": 2, "company": 2, "person": 2}.get(meaning, 0 if meaning in PLACES else 1)
-    alike = float(level.split()[1]) if level.startswith("similar ") else 0.0
-    return (
-        1 if alike >= 0.85 and meaning in ("company", "person", "given", "surname", "given name", "email", "web", "street") else 0
-    )
+    words = [f"same {r['field']}" if r["level"] == "equal" else f"{r['field']} {r['level']}" for r in rows[:3]]
+    return "; ".join(words) or "much the same as a whole"

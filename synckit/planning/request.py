@@ -22,8 +22,9 @@ class Request:
 
     `direction` limits a run to one pass. `force`: the chosen direction is itself the decision, so neither "did it change" nor a
     conflict is asked. `create`: uncoupled rows may get partners (None: as the mapping says). `chosen`: per mapping and side the keys.
-    `believed`: mappings of which many rows at once may be missing. `deletions`: look for deleted partners among all keys, whatever changed. `by_match`: mappings of a full synchronisation that are
-    coupled by match instead.
+    `believed`: mappings of which many rows at once may be missing.
+    `deletions`: look for deleted partners among all keys, whatever changed. `by_match`: mappings of a full synchronisation that are
+    coupled by match instead. `deep_rows`: up to so many uncoupled rows of a mapping are compared in all their fields.
     """
 
     kind: Kind = "full"
@@ -35,6 +36,7 @@ class Request:
     believed: frozenset[str] = frozenset()
     chosen: Mapping[str, Mapping[Side, frozenset[str]]] = field(default_factory=dict)
     by_match: frozenset[str] = frozenset()
+    deep_rows: int = 20_000
 
     @property
     def whole(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -75,37 +77,21 @@ def _without(text: str, characters: str) -> str:
 
 
 def resembling(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table:
-    """Each planned create with the existing records that it looks like (DUPLICATES), best first: among the uncoupled records by all that
-    says who they are, and among all (a create may double a coupled one) by an equal e-mail, phone or name that speaks for itself."""
+    """Each planned create with the existing records that it looks like (DUPLICATES), best first: by all that says who they are, and where
+    there are too many records for that, or in an incremental run, by an equal e-mail address, phone number or name."""
     if not created.table.num_rows:
         return DUPLICATES.empty_table()
-    found, alike = planner.lookalikes, _alike(planner, in_pass, created)
-    if found is None:
-        return alike
-    searched = scored(planner, in_pass, created, found)
-    known = set(zip(searched.column("source_key").to_pylist(), searched.column("existing_key").to_pylist(), strict=True))
-    # one shared switchboard, or a namesake, is no reason to think that a person is there already; an e-mail address of one's own is
-    pairs = zip(*(alike.column(c).to_pylist() for c in ("source_key", "existing_key", "score")), strict=True)
-    strong = pa.array([score >= 0.5 and (source, existing) not in known for source, existing, score in pairs], pa.bool_())
-    order = [("record", "ascending"), ("score", "descending"), ("existing_side", "ascending"), ("existing_key", "ascending")]
-    return pa.concat_tables([searched, alike.filter(strong)]).sort_by(order)
+    found = planner.lookalikes
+    return _alike(planner, in_pass, created) if found is None else scored(planner, in_pass, created, found)
 
 
 def _alike(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table:
     """Each planned create with the existing records of the destination side that share its e-mail, phone or name."""
     bound, con = planner.bound, planner.con
     source, destination = SOURCE[in_pass], DESTINATION[in_pass]
-    kinds = [
-        k
-        for k in ("email", "phone", "name")
-        if k in planner.readers[source].resemblance and k in planner.readers[destination].resemblance
-    ]
-    if not kinds or not created.table.num_rows:
+    values, whole_name = _values(planner), _whole_name(planner)
+    if not values:
         return DUPLICATES.empty_table()
-    whole_name = "first_name" in planner.readers[source].resemblance and "first_name" in planner.readers[destination].resemblance
-    values: dict[str, str] = {k: _normal(k, "n") for k in kinds}
-    if whole_name and "name" in kinds:
-        values["name"] = f"{_normal('first_name', 'n')} || ' ' || {_normal('name', 'n')}"
     con.register("created_keys", created.table.select(["record", "source_key"]))
     written = ", ".join(f"{value} AS {k}" for k, value in values.items())
     con.execute(
@@ -121,20 +107,22 @@ def _alike(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table
     con.execute(f"CREATE OR REPLACE TEMP TABLE likeness_old AS {shared}")
     con.unregister("created_keys")
     hits = " UNION ALL ".join(
-        f"SELECT a.record, a.key AS source_key, b.key AS existing_key, '{label}' AS kind, {weight} AS weight FROM likeness_new a "
+        f"SELECT a.record, a.key AS source_key, b.key AS existing_key, '{label}' AS kind, {weight} AS weight, a.{k} AS value FROM likeness_new a "
         f"JOIN likeness_old b ON b.kind = '{k}' AND a.{k} = b.value JOIN (SELECT value FROM likeness_old WHERE kind = '{k}' GROUP BY value "
         f"HAVING count(*) <= {SHARED_BY_MANY}) r ON r.value = a.{k}"
         for k, label, weight in (("email", "e-mail", 0.5), ("phone", "phone", 0.4), ("name", "name", 0.45 if whole_name else 0.6))
-        if k in kinds
+        if k in values
     )
     grouped = con.sql(
         f"SELECT record, source_key, existing_key, 1 - product(1 - weight) AS score, string_agg('same ' || kind, '; ' ORDER BY kind) AS why, "
+        "to_json(list(struct_pack(kind := kind, weight := weight, value := value) ORDER BY kind)) AS signs, "
         f"c.id IS NOT NULL OR c.found IS NOT NULL AS taken FROM ({hits}) LEFT JOIN {planner.all_couplings()} c ON c.{destination}_key = existing_key "
         "GROUP BY ALL ORDER BY record, score DESC, existing_key"
     ).to_arrow_table()
     n = grouped.num_rows
     if not n:
         return DUPLICATES.empty_table()
+    _exact_evidence(planner, destination, grouped)
     source_names = dict(con.execute(f"SELECT key, name FROM d_{source}").fetchall())
     existing_names = planner.names(destination, grouped.column("existing_key").to_pylist())
     keys, existing = grouped.column("source_key").to_pylist(), grouped.column("existing_key").to_pylist()
@@ -155,3 +143,53 @@ def _alike(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table
             "existing_print": pa.nulls(n, pa.string()),
         }
     ).cast(DUPLICATES)
+
+
+def _exact_evidence(planner: MappingPlanner, side: Side, lines: pa.Table) -> None:
+    """EVIDENCE of pairs with an equal e-mail, phone or name: what each adds to the score, in log-odds."""
+    for line in lines.to_pylist():
+        place = {
+            "mapping": planner.bound.name,
+            "source_key": line["source_key"],
+            "existing_side": side,
+            "existing_key": line["existing_key"],
+        }
+        apart = before = 1.0
+        for n, sign in enumerate(json.loads(line["signs"])):
+            apart *= 1 - sign["weight"]
+            odds = math.log((1 - apart) / apart) - (math.log((1 - before) / before) if n else 0.0)
+            planner.evidence.append({**place, "position": n, "field": sign["kind"], "source_value": sign["value"], "existing_value": sign["value"],
+                                     "level": "equal", "log_odds": odds, "score_so_far": 1 - apart})  # fmt: skip
+            before = apart
+
+
+def sharing_keys(planner: MappingPlanner, side: Side) -> list[str]:
+    """Keys of the rows of one side that share an e-mail, a phone number or a name with an uncoupled row of the other side; values that
+    more than a few rows share say nothing."""
+    other: Side = "integration" if side == "local" else "local"
+    values = _values(planner)
+    if not values:
+        return []
+    found: set[str] = set()
+    for value in values.values():
+        theirs = f"SELECT {value} AS v FROM n_{other} n JOIN lone o ON o.key = n.key AND o.side = '{other}' AND o.inf"
+        found.update(
+            planner.column(
+                f"SELECT unnest(keys) FROM (SELECT list(key) AS keys FROM (SELECT n.key, {value} AS v FROM n_{side} n WHERE inf) WHERE v IN ({theirs}) "
+                f"GROUP BY v HAVING count(*) <= {SHARED_BY_MANY})"
+            )
+        )
+    return sorted(found)
+
+
+def _values(planner: MappingPlanner) -> dict[str, str]:
+    """SQL of what both sides have: e-mail, phone and name, written alike."""
+    kinds = [k for k in ("email", "phone", "name") if all(k in planner.readers[s].resemblance for s in ("local", "integration"))]
+    values = {k: _normal(k, "n") for k in kinds}
+    if "name" in values and _whole_name(planner):
+        values["name"] = f"{_normal('first_name', 'n')} || ' ' || {_normal('name', 'n')}"
+    return values
+
+
+def _whole_name(planner: MappingPlanner) -> bool:
+    return all("first_name" in planner.readers[s].resemblance for s in ("local", "integration"))

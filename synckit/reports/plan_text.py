@@ -151,6 +151,7 @@ def remarks(plan: Plan) -> list[Text]:
         )
     for name, message in ((n, m) for n in plan.mappings for m in plan.base.mappings[n].messages.values()):
         lines.append(Text(f"{name}: {safe(message)}", style="yellow"))
+    lines += [Text(safe(note), style="yellow") for note in plan.notes]
     left_out = plan.total("excluded")
     if plan.decisions:
         lines.append(
@@ -235,7 +236,7 @@ def plan_dict(plan: Plan, rows: bool = True) -> dict[str, Any]:
     """The plan as plain values for JSON. Two plans of the same state differ in `made_at` and each side's `taken_at` alone.
 
     Keys: plan, kind, sentence, made_at, operator, ledger, sides, mappings (in order: recommendation, passes with dispositions and
-    counters), writes, look_alike, warnings, decisions; with `rows` also records, changes (creates expanded), errors, duplicates.
+    counters), writes, look_alike, warnings, notes, decisions; with `rows` also records, changes (creates expanded), errors, duplicates.
     """
     base = plan.base
     review = {r["mapping"]: r for r in base.review.to_pylist()}
@@ -264,6 +265,7 @@ def plan_dict(plan: Plan, rows: bool = True) -> dict[str, Any]:
         "writes": plan.writes,
         "look_alike": plan.look_alike(),
         "warnings": warning_counts(plan),
+        "notes": list(plan.notes),
         "decisions": [
             {"kind": d.kind, "mapping": d.mapping, "records": [list(r) for r in d.records], "note": d.note, "by": d.by,
              "at": d.at, "value": d.value}

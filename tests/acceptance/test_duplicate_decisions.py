@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import openpyxl
 import pytest
 from world import MakeWorld, World, guid, mapping
 
+from synckit.cli import main
 from synckit.errors import SynckitError
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import load_plan
@@ -209,3 +211,88 @@ def test_what_cannot_be_decided_is_said(make_world: MakeWorld) -> None:
     ):
         with pytest.raises(SynckitError, match=said):
             call()
+
+
+# -- the workbook, and the command line ----------------------------------------------------------------------------------------------
+
+
+def written(plan: Plan, path: str, words: dict[str, str]) -> None:
+    """The workbook of a plan in which somebody wrote words beside source keys."""
+    plan.to_excel(path)
+    book = openpyxl.load_workbook(path)
+    sheet = book["Possible duplicates"]
+    header = [c.value for c in sheet[1]]
+    for row in sheet.iter_rows(min_row=2):
+        row[header.index("decision")].value = words.get(row[header.index("source_key")].value)
+    book.save(path)
+
+
+@pytest.mark.parametrize(
+    ("word", "left"), [("couple", (1, 1, 0)), ("create", (3, 0, 0)), ("skip", (2, 0, 1)), ("not the same", (3, 0, 0))]
+)
+def test_a_colleague_decides_in_the_workbook(make_world: MakeWorld, word: str, left: tuple[int, int, int]) -> None:
+    w = two_customers(make_world)
+    plan = plan_of(w)
+    path = str(w.folder / "plan.xlsx")
+    written(plan, path, {guid("C"): word})
+    decided = plan.with_decisions(path)
+    assert (decided.total("create"), decided.total("couple"), decided.total("excluded")) == left
+    assert decided.look_alike() == {"couple": 0, "create": 1, "skip": 1, "not the same": 0}[word]
+    with pytest.raises(SynckitError, match="holds decisions"):
+        plan.to_excel(path)
+
+
+def test_words_that_contradict_one_another_are_named_by_row(make_world: MakeWorld) -> None:
+    w = two_customers(make_world)
+    plan = plan_of(w)
+    path = str(w.folder / "plan.xlsx")
+    written(plan, path, {guid("C"): "couple", guid("A"): "not the same"})
+    with pytest.raises(SynckitError) as error:
+        plan.with_decisions(path)
+    assert "row 3: not the same here and couple in row 2 do not go together" in str(error.value)
+    (w.folder / "plan.xlsx").unlink()
+    written(plan, path, {guid("C"): "cuple"})
+    with pytest.raises(SynckitError, match='"cuple" is no decision'):
+        plan.with_decisions(path)
+
+
+def test_the_command_decides_and_tells_why(make_world: MakeWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(words: list[str]) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        return int(ended.value.code or 0)
+
+    w = two_customers(make_world)
+    old, new = str(w.folder / "a.plan"), str(w.folder / "b.plan")
+    plan_of(w).save(old)
+    both = f"{guid('C')}={guid('A')}"
+    assert run(["duplicates", old, "--why", both, "-m", "CUSTOMER"]) == 0
+    assert "email" in capsys.readouterr().out
+    assert run(["decide", old, "-o", new, "-m", "CUSTOMER", "--couple", both]) == 0
+    assert load_plan(new).total("couple") == 1
+    assert run(["decide", old, "-o", new, "-m", "CUSTOMER", "--not-the-same", both]) == 0 and load_plan(new).duplicates().empty
+    assert run(["decide", old, "-o", new, "-m", "CUSTOMER", "--create", guid("C")]) == 0 and load_plan(new).look_alike() == 1
+    assert run(["duplicates", old, "--counts", "--json"]) == 0
+    assert run(["duplicates", old, "--why", "nonsense", "-m", "CUSTOMER"]) == 1
+    assert run(["duplicates", "-w", str(w.path), "-m", "CUSTOMER", "--not-the-same", f"10={guid('A')}"]) == 0
+    assert run(["duplicates", "-w", str(w.path), "--judged", "--json"]) == 0
+    assert (
+        run(["duplicates", "-w", str(w.path), "-m", "CUSTOMER", "--same-after-all", f"10={guid('A')}"]) == 0 and w.ws.judged().empty
+    )
+
+
+def test_three_that_look_alike_are_one_cluster(make_world: MakeWorld) -> None:
+    w = two_customers(make_world)
+    w.local.add("customer", "C2", no="11", name="ACME Gmbh", email="info@acme.example", city="Köln")
+    found = w.plan().clusters()
+    assert found["key"].tolist() == [guid("A"), *sorted([guid("C"), guid("C2")])] and set(found["cluster"]) == {1}
+
+
+def test_too_many_records_are_compared_by_equal_signs_and_that_is_said(make_world: MakeWorld) -> None:
+    w = two_customers(make_world)
+    plan = w.ws.plan_full(deep_rows=2)
+    assert "3 uncoupled records, more than the 2" in plan.notes[0] and plan.notes[0] in plan.to_text().replace("\n", " ")
+    assert plan.duplicates()["why"].tolist() == ["same e-mail"] * 2
+    why = plan.why("CUSTOMER", guid("C"), guid("A"))
+    assert why["field"].tolist() == ["e-mail"] and why["score_so_far"].tolist() == [0.5]
+    assert plan.couple("CUSTOMER", guid("C"), guid("A")).total("couple") == 1

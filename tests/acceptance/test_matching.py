@@ -328,3 +328,48 @@ def test_a_review_line_that_recommends_coupling_can_be_coupled_by_match(make_wor
     )
     assert any("customer 3" in e.casefold() or "must be coupled" in e for e in ran.errors("CONTACT"))
     assert not w.ws.ledger.due("CUSTOMER").num_rows, "what found no partner waits for a person, not for the next run"
+
+
+# -- what if -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_what_if_says_what_each_field_would_couple_and_suggests_a_set(make_world: MakeWorld) -> None:
+    w = phone_book(
+        make_world, "no > accountnumber, name <> name, phone <> telephone1, email <> emailaddress1, blocked <> state", coupled=2
+    )
+    for n in range(6):
+        w.local.add(
+            "customer",
+            f"C{n}",
+            no=str(n),
+            name="Branch" if n < 4 else f"Firm {n}",
+            phone=str(n),
+            email=f"{n}@x.example" if n < 3 else "",
+        )
+        w.integration.add(
+            "account",
+            f"A{n}",
+            name="Branch" if n < 4 else f"Firm {n}",
+            telephone1=str(n) if n > 1 else "none",
+            emailaddress1=f"{n}@X.example" if n < 3 else None,
+        )
+    before = w.everything()
+    told = w.ws.what_if("CUSTOMER").set_index("criteria")
+    assert w.everything() == before
+    assert told.loc["phone", ["couples", "several", "taken", "none", "blank"]].tolist() == [4, 0, 0, 2, 0]
+    assert told.loc["email", ["couples", "none", "blank"]].tolist() == [3, 0, 3]
+    assert told.loc["name", ["couples", "several"]].tolist() == [2, 4]
+    assert told.loc["phone", "unique_integration"] == pytest.approx(6 / 8) and told.loc["email", "filled_local"] == pytest.approx(
+        3 / 8
+    )
+    assert told.loc["phone", "equal_where_coupled"] == 1.0
+    assert told["suggested"].dropna().to_dict()["email"] == 0 and "name" not in told["suggested"].dropna()
+    assert "use_for_match: true" in w.ws.suggested_match("CUSTOMER")
+
+
+def test_what_if_tells_what_the_plan_does(make_world: MakeWorld) -> None:
+    w = phone_book(make_world)
+    five(w, "1", "2", "x", "2", "z")
+    line = w.ws.what_if("CUSTOMER").set_index("criteria").loc["phone"]
+    ran = by_match(w)
+    assert coupling_job(ran) == {"coupled": line["couples"], "failed": line["several"] + line["none"]}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from synckit.errors import SynckitError
@@ -105,13 +106,42 @@ def test_two_equal_candidates_are_ambiguous_not_chosen():
 
 def test_taken_rows_warn_but_are_never_chosen():
     made = made_link(200, seed=11)
-    b = made.b.append_column("taken", pa.array([True] * 200))
+    b = made.b.append_column("partner", pa.array(["elsewhere"] * 200))
     result = find_duplicates(made.a, b, made.fields)
     assert f1(listed(result), made.truth) > 0.98
     assert set(result.pairs["b_taken"].to_pylist()) == {True}
     assert one_partner_each(result.pairs).num_rows == 0
-    both = find_duplicates(made.a.append_column("taken", pa.array([True] * 200)), b, made.fields)
+    both = find_duplicates(made.a.append_column("partner", pa.array(["elsewhere"] * 200)), b, made.fields)
     assert both.pairs.num_rows == 0
+
+
+def test_coupled_rows_teach_what_not_the_same_looks_like():
+    """Nine of ten pairs are coupled; of the rest the free partners are found, and no more."""
+    made = made_link(600, seed=4)
+    known = dict(sorted(made.truth)[: int(0.9 * len(made.truth))])
+    other = {b: a for a, b in known.items()}
+    a = made.a.append_column("partner", pa.array([known.get(k) for k in made.a["key"].to_pylist()], pa.string()))
+    b = made.b.append_column("partner", pa.array([other.get(k) for k in made.b["key"].to_pylist()], pa.string()))
+    result = find_duplicates(a, b, made.fields)
+    free = {pair for pair in made.truth if pair[0] not in known}
+    assert len(free) > 30 and f1(listed(result), free) > 0.95
+    pairs = set(zip(result.pairs["a_key"].to_pylist(), result.pairs["b_key"].to_pylist(), strict=True))
+    assert not any(x in known and y in other for x, y in pairs), "pairs of two coupled rows are no news"
+
+
+def test_a_free_row_meets_the_coupled_record_that_it_would_double():
+    made = made_link(300, seed=9)
+    a_of = dict(sorted(made.truth))
+    twin = sorted(a_of)[0]
+    row = made.a.filter(pc.equal(made.a["key"], twin)).to_pylist()[0] | {"key": "AGAIN"}
+    a = pa.concat_tables([made.a, pa.Table.from_pylist([row], made.a.schema)])
+    a = a.append_column("partner", pa.array([a_of.get(k) for k in a["key"].to_pylist()], pa.string()))
+    b_of = {y: x for x, y in a_of.items()}
+    b = made.b.append_column("partner", pa.array([b_of.get(k) for k in made.b["key"].to_pylist()], pa.string()))
+    found = find_duplicates(a, b, made.fields).pairs.to_pylist()
+    best = found[0]
+    assert (best["a_key"], best["b_key"], best["b_taken"]) == ("AGAIN", a_of[twin], True) and best["score"] > 0.9
+    assert sum(1 for p in found if p["score"] >= 0.5) == 1
 
 
 def test_bad_input_is_named():

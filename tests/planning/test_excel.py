@@ -61,7 +61,7 @@ def test_the_workbook_has_its_sheets_with_filters_frozen_headers_and_the_plan_s_
         assert book[name].freeze_panes == "A2" and book[name].auto_filter.ref.startswith("A1:")
     assert book["Changes"].max_row == len(plan.changes()) + 1
     assert book["Records"].data_validations.dataValidation[0].formula1 == '"exclude,include"'
-    assert isinstance(book["Possible duplicates"]["G2"].value, float), "a score is a number"
+    assert isinstance(book["Possible duplicates"]["H2"].value, float), "a score is a number"
 
 
 def test_every_record_that_is_written_or_stops_has_a_row(plan: Plan, written: Path) -> None:

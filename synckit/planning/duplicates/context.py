@@ -22,7 +22,7 @@ LONELY = 0.02
 
 @dataclass(frozen=True)
 class Pairs:
-    """Candidate pairs: row numbers first < second, sorted; relation 0 across, 1 within a, 2 within b; rows in the pool."""
+    """Candidate pairs: row numbers first < second, sorted; relation 0 across, 1 within a, 2 within b, 3 across with one row coupled."""
 
     first: Ints
     second: Ints

@@ -17,22 +17,24 @@ from .clusters import group
 from .context import Pairs, competition, third_records
 from .features import similarities
 from .records import Field, FieldPair, Floats, Ints, Pool, pool_of
-from .score import EDGES, fit, levels_of
+from .score import EDGES, fit, levels_of, tempered
 
 #: Pairs with a lower score are not listed.
 FAINTEST = 0.02
 #: Fields depend on one another in ways the model does not know, so all evidence is divided by this: one constant for all lists, set to a
 #: half after looking at the calibration of the benchmark.
 OVERCONFIDENCE = 1.5
+#: What a row is coupled to: nothing, or a row that is not among the compared ones. And the log-odds of two coupled rows that are no partners.
+FREE, ELSEWHERE, NOT_THE_SAME = -1, -2, -9.0
 
 
 @dataclass(frozen=True)
 class Duplicates:
     """Pairs that may be the same thing. All tables are in a total order; the same input gives the same bytes.
 
-    `pairs`: a_key, b_key, score (0..1), a_taken and b_taken (already coupled; false where the table has no column `taken`), and in
+    `pairs`: a_key, b_key, score (0..1), a_taken and b_taken (already coupled; false where the table has no column `partner`), and in
     log-odds `evidence.base` (how common sames are among such pairs), `evidence.<field>` (null: missing on a side),
-    `evidence.other records` (a third record is the same as both, or as one only), `evidence.competition` (one partner each: rivals take, none gives). The evidence adds up to log(score / (1 - score)). Pairs of which both rows are taken are left out.
+    `evidence.other records` (a third record is the same as both, or as one only), `evidence.competition` (one partner each: rivals take, none gives). The evidence adds up to log(score / (1 - score)). Pairs of which both rows are coupled are left out, and those of a free and a coupled row of one side.
     `within`: the same columns plus `side` ("a" | "b") for repeats inside one side; a_key and b_key are then of that side. With one
     table, `pairs` and `within` are the same pairs.
     `meanings`: field name -> meaning used. `candidates`: number of pairs that were compared.
@@ -120,10 +122,9 @@ class _Found:
         """Where the pair stands among the listed ones; within one side in either order of its keys."""
         rows = []
         for key, side in ((a_key, 1 if relation == 2 else 0), (b_key, 0 if relation == 1 else 1)):
-            keys = pool.keys[pool.size_a :] if side else pool.keys[: pool.size_a]
-            if key not in keys:
+            if (side, key) not in pool.row_of:
                 return None
-            rows.append(keys.index(key) + side * pool.size_a)
+            rows.append(pool.row_of[side, key])
         low, high = sorted(rows)
         found = np.flatnonzero((self.pairs.first == low) & (self.pairs.second == high))
         return int(found[0]) if len(found) else None
@@ -143,42 +144,60 @@ def _level(alike: float) -> str:
 def find_duplicates(a: pa.Table, b: pa.Table | None, fields: Sequence[FieldPair], key: str = "key") -> Duplicates:
     """Pairs of rows of `a` and `b` (or of `a` alone) that are likely the same thing, compared over `fields`.
 
-    Both tables need the column `key` (text, unique, filled) and may have a boolean column `taken`: the row is coupled already. Taken rows
-    take part, as partners ("this create would double a coupled record") and because they teach what sames look like; pairs of two taken
-    rows are not listed. No labels, no options: what the fields mean, how much they say and whether a side repeats itself is found out.
+    Both tables need the column `key` (text, unique, filled) and may have a column `partner`: the key of the row on the other side that the
+    row is coupled to (any text where that row is not here), null where it is free. Coupled rows take part as what a free row may double
+    (across the sides), and because two of them that are not partners are known not to be the same: what such pairs share (a building,
+    a switchboard, a name) is learned to mean little. They are not listed. No labels, no options: what the fields mean, how much they say and whether a side repeats itself is found out.
     Time and memory grow with the rows, not with how often a value occurs. SynckitError names a missing column, key or unknown meaning.
     """
     pool = pool_of(a, b, fields, key)
     first, second = candidate_pairs(pool)
-    relation = np.where(pool.side[first] != pool.side[second], 0, 1 + pool.side[first]).astype(np.int64)
+    partner = _partners(pool, a, b)
+    coupled = partner != FREE
+    one = coupled[first] != coupled[second]
+    # the two rows of a coupling are equal because they were synchronised: they teach nothing; and what looks like one looks like both,
+    # so that a free row meets a coupled one across the sides only, where it can be told which one would be doubled
+    asked = (partner[first] != second) & ~(one & (pool.side[first] == pool.side[second]) & (b is not None))
+    first, second, one = first[asked], second[asked], one[asked]
+    relation = np.where(pool.side[first] != pool.side[second], np.where(one, 3, 0), 1 + pool.side[first]).astype(np.int64)
+    settled = coupled[first] & coupled[second]
     alike, used = similarities(pool, first, second)
     levels = levels_of(pool, alike, used, first)
-    model = fit(pool, levels, relation)
+    model = fit(pool, levels, relation, settled)
     evidence = model.evidence(levels, alike)
+    if settled.any():
+        model, evidence = tempered(model, evidence, relation, settled, OVERCONFIDENCE)
     pairs = Pairs(first, second, relation, pool.size)
-    logit = model.base[relation] + evidence.sum(axis=0)
+    logit = np.where(settled, NOT_THE_SAME, model.base[relation] + evidence.sum(axis=0))
     third = third_records(pairs, logit)
     rival = competition(pairs, logit + third, pool.size_a) if b is not None else np.zeros(len(logit))
     score = 1 / (1 + np.exp(-(logit + third + rival) / OVERCONFIDENCE))
-    taken = np.concatenate([_taken(table) for table in (a, b) if table is not None])
-    kept = np.flatnonzero((score >= FAINTEST) & ~((relation == 0) & taken[first] & taken[second]))
+    taken = coupled
+    kept = np.flatnonzero((score >= FAINTEST) & ~settled)
     less = 1 / OVERCONFIDENCE
     found = _Found(
         Pairs(first[kept], second[kept], relation[kept], pool.size), alike[:, kept], used[:, kept], model.base[relation[kept]] * less,
         evidence[:, kept] * less, third[kept] * less, rival[kept] * less, score[kept],
     )  # fmt: skip
-    across = np.flatnonzero(found.pairs.relation == 0)
-    inside = np.flatnonzero(found.pairs.relation > 0)
+    inside = np.flatnonzero((found.pairs.relation == 1) | (found.pairs.relation == 2))
+    across = np.setdiff1d(np.arange(len(kept)), inside)
     meanings = {field.name: field.meaning for field in pool.fields}
     within = _listed(pool, found, inside, taken, side=True)
     listed = _listed(pool, found, inside if b is None else across, taken)
     return Duplicates(listed, within, meanings, len(first), pool, found)
 
 
-def _taken(table: pa.Table) -> Ints:
-    if "taken" not in table.column_names:
-        return np.zeros(table.num_rows, bool)
-    return table.column("taken").fill_null(False).to_numpy().astype(bool)
+def _partners(pool: Pool, a: pa.Table, b: pa.Table | None) -> Ints:
+    """Per row of the pool: FREE, ELSEWHERE (coupled to a row that is not here), or the row that it is coupled to."""
+    found = np.full(pool.size, FREE, np.int64)
+    tables = [(a, 0)] if b is None else [(a, 0), (b, pool.size_a)]
+    places = [{key: at for at, key in enumerate(pool.keys[: pool.size_a])}]
+    places.insert(0, {key: at + pool.size_a for at, key in enumerate(pool.keys[pool.size_a :])})
+    for (table, start), other in zip(tables, places if b is not None else [places[1]], strict=True):
+        if "partner" in table.column_names:
+            keys = table.column("partner").to_pylist()
+            found[start : start + len(keys)] = [FREE if k is None else other.get(k, ELSEWHERE) for k in keys]
+    return found
 
 
 def _listed(pool: Pool, found: _Found, which: Ints, taken: Ints, side: bool = False) -> pa.Table:

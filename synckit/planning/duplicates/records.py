@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,11 @@ class Pool:
     @property
     def size(self) -> int:
         return len(self.keys)
+
+    @cached_property
+    def row_of(self) -> dict[tuple[int, str], int]:
+        """(0 for side a, 1 for side b; key) -> row."""
+        return {(int(row >= self.size_a), key): row for row, key in enumerate(self.keys)}
 
     @property
     def side(self) -> Ints:

@@ -8,7 +8,7 @@ three independent proofs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,7 +43,13 @@ _OTHER_VALUE = np.array([0.4, 0.25, 0.2, 0.15, *[0.0] * (LEVELS - 4)])
 _TRUST = 10.0
 #: Names are what makes things the same: their expectation counts besides as this share of the pairs found.
 _NAME_TRUST = 0.3
+#: The more of the pairs are known not to be the same, the fewer of the others need be: then the expectation counts up to this many times
+#: the pairs found, lest "the same" drifts to whatever else those pairs have in common.
+_ANCHOR = 10.0
+_RARELY = 100
+_UNNOTICED = 3  # pairs of coupled records that are the same all the same, in a small table
 _LIMIT = 8.0  # no field says more than this
+RELATIONS = 4
 _ROUNDS, _RANDOM_ROUNDS = 30, 10
 _COLLAPSED = 0.2  # of the sames that the first part of the fit found, so few left mean that the second part went astray
 _FITTED_PAIRS = 100_000
@@ -159,61 +165,97 @@ def _random_shares(pool: Pool, totals: Floats) -> Floats:
     return shares
 
 
-def fit(pool: Pool, levels: Ints, relation: Ints) -> Model:
-    """The Model of these candidate pairs. `relation` per pair: 0 across, 1 within a, 2 within b. Same input, same output.
+def fit(pool: Pool, levels: Ints, relation: Ints, settled: Ints) -> Model:
+    """The Model of these candidate pairs. `relation` per pair: 0 across, 1 within a, 2 within b, 3 across with one row coupled already.
+    `settled`: the pair is known not to be the same. Same input, same output.
 
     First what sames look like is learned against pairs drawn at random, then both against the candidates that are not the same: they are
     more alike than random ones. Of two tables the pairs across alone teach; how common repeats are within a side is found with that.
     """
-    main = np.flatnonzero(relation == 0) if (relation == 0).any() else np.arange(len(relation))
+    across = (relation == 0) | (relation == 3)
+    main = np.flatnonzero(across) if across.any() else np.arange(len(relation))
     step = max(1, -(-len(main) // _FITTED_PAIRS))
-    seen, kind = levels[:, main[::step]], relation[main[::step]]
+    seen, kind, known = levels[:, main[::step]], relation[main[::step]], settled[main[::step]]
     totals = np.array([_counted(level) for level in seen]).reshape(len(pool.fields), LEVELS)
     random = _random_shares(pool, totals)
     weights = np.array([_weigh(_expected(t, f.meaning), r, t, -5.0) for t, f, r in zip(totals, pool.fields, random, strict=True)])
     groups = np.array([group_of(field) for field in pool.fields], dtype=np.int64)
-    base = np.full(3, -np.log(max(2, pool.size) / 2))
+    base = np.full(RELATIONS, -np.log(max(2, pool.size) / 2))
     model = Model(weights.reshape(totals.shape), base, np.array([0.0, _SHARED, _SHARED]), groups)
     all_pairs = (pool.size_a * (pool.size - pool.size_a) or pool.size_a * (pool.size_a - 1) / 2) / step
     for round_ in range(_ROUNDS):
         against = (random, all_pairs) if round_ < _RANDOM_ROUNDS else None
         if round_ == _RANDOM_ROUNDS:
             first = model
-        model = _refit(model, seen, kind, totals, pool.fields, against)
-    found, before = (m.posterior(seen, kind)[0].sum() for m in (model, first))
+        model = _refit(model, seen, kind, known, totals, pool.fields, against)
+    found, before = (m.posterior(seen, kind)[0][~known].sum() for m in (model, first))
     if (
         found < _COLLAPSED * before
     ):  # too few, or too varied, sames to tell them from like candidates: what was learned first stands
         model = first
     for side in (1, 2):
-        inside = np.flatnonzero(relation == side)
+        inside = np.flatnonzero((relation == side) & ~settled)
         inside = inside[:: max(1, -(-len(inside) // _FITTED_PAIRS))]
-        if len(inside) and relation[main[0] if len(main) else 0] == 0:
+        if len(inside) and across.any():
             model.base[side] = _base_of(model.posterior(levels[:, inside], relation[inside])[2], float(base[0]))
     return model
 
 
-def _base_of(logit: Floats, start: float) -> float:
-    """The base log-odds of pairs whose fields are weighed already."""
+def tempered(model: Model, evidence: Floats, relation: Ints, settled: Ints, usual: float) -> tuple[Model, Floats]:
+    """Model and evidence whose strength fits pairs that are known not to be the same. Of those, at most one in k may look k times more
+    like the same than not; where more do, the fields of this table depend on one another (names go with places, places with one
+    another), and all evidence shrinks until they do not. `usual`: the divisor that evidence gets anyway."""
+    said = np.sort(evidence[:, settled].sum(axis=0))[::-1]
+    place = np.arange(1, len(said) + 1)
+    # the very first are left out: two coupled records may be the same after all; and what is not rare, decides nothing
+    least = max(_UNNOTICED, len(said) // 1000)
+    tail = (place > least) & (place <= max(least + 1, len(said) // _RARELY)) & (said > 1)
+    if tail.any():
+        evidence = evidence * min(1.0, usual / float((said[tail] / np.log(len(said) / place[tail])).max()))
+    base, logit = model.base.copy(), evidence.sum(axis=0) / usual
+    for kind in range(RELATIONS):
+        open_ = np.flatnonzero((relation == kind) & ~settled)
+        apart = np.flatnonzero((relation == kind % 3) & settled)  # with one row coupled or none: the null is the same
+        if not len(apart):
+            apart = np.flatnonzero(settled)
+        if len(open_):
+            base[kind] = usual * _base_of(logit[open_], float(base[kind] / usual), logit[apart])
+    return replace(model, base=base), evidence
+
+
+def _base_of(logit: Floats, start: float, apart: Floats | None = None) -> float:
+    """The base log-odds of pairs whose fields are weighed already. `apart`: log-odds of pairs that are known not to be the same; as many
+    of them as would be found to be the same are expected among the others by chance, and do not count as found."""
     base = start
     for _ in range(_ROUNDS):
-        found = (1 / (1 + np.exp(-np.clip(base + logit, -30, 30)))).sum() + 0.5
+        found = (1 / (1 + np.exp(-np.clip(base + logit, -30, 30)))).sum()
+        if apart is not None:
+            found = max(0.0, found - (1 / (1 + np.exp(-np.clip(base + apart, -30, 30)))).mean() * len(logit))
+        found += 0.5
         base = float(np.log(found / (len(logit) + 10 - found)))
     return base
 
 
 def _refit(
-    model: Model, levels: Ints, relation: Ints, totals: Floats, fields: list[Field], against: tuple[Floats, float] | None
+    model: Model,
+    levels: Ints,
+    relation: Ints,
+    known: Ints,
+    totals: Floats,
+    fields: list[Field],
+    against: tuple[Floats, float] | None,
 ) -> Model:
     """One round: how likely each pair is the same under `model`, and the model that these likelihoods make.
 
     `against`: shares of the levels among random pairs and the number of all pairs, where these and not the candidates are "not the same".
     """
     same, only_group, _ = model.posterior(levels, relation)
+    same[known] = 0.0
     weights = np.empty_like(model.weights)
+    anchored = known.sum() / max(1, len(known))
     for at, (group, field) in enumerate(zip(model.groups, fields, strict=True)):
         found, total = _counted(levels[at], same), totals[at]
-        trust = _TRUST + (_NAME_TRUST * found.sum() if group == 2 else 0)
+        trust = _TRUST + (_NAME_TRUST * found.sum() if group == 2 else 0) + _ANCHOR * anchored * found.sum()
         as_same = (found + trust * _expected(total, field.meaning)) / (found.sum() + trust)
         if against:
             weights[at] = _weigh(as_same, against[0][at], total)
@@ -222,9 +264,10 @@ def _refit(
         usual = total / max(total.sum(), 1) + 1e-3
         weights[at] = _weigh(as_same, (rest + _TRUST * usual) / (rest.sum() + _TRUST * usual.sum()), total)
     if against:
-        share = np.full(3, min(0.5, (same.sum() + 0.5) / max(10.0, against[1])))
+        share = np.full(RELATIONS, min(0.5, (same.sum() + 0.5) / max(10.0, against[1])))
         return Model(weights, np.log(share / (1 - share)), model.shared, model.groups)
-    share = (np.bincount(relation, weights=same, minlength=3) + 0.5) / (np.bincount(relation, minlength=3) + 10)
+    open_ = relation[~known]
+    share = (np.bincount(open_, weights=same[~known], minlength=RELATIONS) + 0.5) / (np.bincount(open_, minlength=RELATIONS) + 10)
     shared = ((1 - same) * only_group).sum(axis=1) + _SHARED * _SHARED_TRUST
     shared = shared / ((1 - same).sum() + _SHARED_TRUST) * (np.arange(3) > 0)
     return Model(weights, np.log(share / (1 - share)), shared, model.groups)
