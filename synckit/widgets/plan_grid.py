@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synckit.planning.judging import likely
 from synckit.planning.plan import Plan
 from synckit.planning.tables import CARRIED_OUT
 from synckit.reports.wording import ACTION_OF, count_of, number, safe
@@ -231,7 +232,7 @@ class PlanGrid(Grid):
         problems = self.plan.base.errors.filter(_at(self.plan.base.errors, mapping, in_pass, record))
         if problems.num_rows > 1:
             blocks.append(table(["field", "problem"], [[safe(e["field"]), safe(e["message"])] for e in problems.to_pylist()]))
-        alike = self.plan.base.duplicates.filter(_at(self.plan.base.duplicates, mapping, in_pass, record)).to_pylist()
+        alike = (found := likely(self.plan.base, self.plan.decisions)).filter(_at(found, mapping, in_pass, record)).to_pylist()
         if alike:
             rows = [[safe(a["existing_name"]), {"text": safe(a["existing_key"]), "key": True}, f"{a['score']:.2f}", safe(a["why"]),
                      "coupled already" if a["existing_coupled"] else ""] for a in alike]  # fmt: skip
@@ -277,7 +278,7 @@ def _change(c: dict[str, Any]) -> list[Any]:
 def _best(plan: Plan) -> dict[tuple[str, str, int], dict[str, Any]]:
     """Planned create -> the record that it looks most like."""
     found: dict[tuple[str, str, int], dict[str, Any]] = {}
-    for row in plan.base.duplicates.sort_by([("score", "descending")]).to_pylist():
+    for row in likely(plan.base, plan.decisions).sort_by([("score", "descending")]).to_pylist():
         found.setdefault((row["mapping"], row["pass"], row["record"]), row)
     return found
 
