@@ -200,7 +200,9 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         """
         named = _keys(by_match)
         matched = frozenset(self.description.mapping(n).name for n in named)
-        return self._plan(mappings, Request("full", by_match=matched, believed=self._believed(believe), deep_rows=deep_rows), progress)
+        return self._plan(
+            mappings, Request("full", by_match=matched, believed=self._believed(believe), deep_rows=deep_rows), progress
+        )
 
     def plan_modified(
         self,
