@@ -70,7 +70,7 @@ class Chunk:
     """Lines of one mapping, pass, table and kind of write."""
 
     def __init__(self, applier: Applier, lines: list[Line]) -> None:
-        self.applier, self.lines = applier, lines
+        self.applier, self.lines, self.count = applier, lines, len(lines)
         first = lines[0].row
         self.mapping: str = first["mapping"]
         self.in_pass: Pass = first["pass"]
@@ -296,7 +296,6 @@ class Chunk:
                 fresh = {id(s) for s, _ in done if not s.line.row["coupled"] or s.line.row["disposition"] == "restore"}
                 new = [(s, o) for s, o in done if id(s) in fresh]
                 refused = tx.add_couplings([self._coupling(s, o) for s, o in new])
-                tx.count_created(name, source, [s.source_key for s, o in new if s.write.op == "insert"])
                 old = [(s, o) for s, o in done if id(s) not in fresh]
                 coupled = tx.couplings_of(name, source, [s.source_key for s, _ in old]) if old else {}
                 decided = [
@@ -312,9 +311,10 @@ class Chunk:
                     tx.book_errors([{"job_id": applier.jobs[name, self.in_pass], "run_id": applier.run_id, "mapping": name,
                                      "local_key": no.row["local_key"], "integration_key": no.row["integration_key"],
                                      "code": "coupling_refused", "message": no.reason}])  # fmt: skip
+                    tx.count_created(name, source, [no.row[f"{source}_key"]])  # its planned key is taken and stays so
             elif done:
                 self._stamp_second(tx, done)
-            self._book_failures(tx, [(s, o) for s, o in zip(sendings, outcomes, strict=True) if o.state != "done"])
+            self._book_failures(tx, [(s.line, o) for s, o in zip(sendings, outcomes, strict=True) if o.state != "done"])
         for sending, outcome in done:
             self._remember(sending, outcome)
 
@@ -394,17 +394,17 @@ class Chunk:
                     self.applier.tokens[mapping.name, self.side, key] = keys[key]
             tx.stamp(stamps)
 
-    def _book_failures(self, tx: Any, failures: list[tuple[Sending, Outcome]]) -> None:
+    def _book_failures(self, tx: Any, failures: list[tuple[Line, Outcome]]) -> None:
         if not failures:
             return
         title = self.system.title
         said: list[tuple[Line, str, str]] = []
-        for sending, outcome in failures:
+        for line, outcome in failures:
             if outcome.state == "stale":
                 reason = f"Its row in {title} was changed or deleted after planning."
             else:
                 reason = f"{title} refused the row: {outcome.error}"
-            said.append((sending.line, outcome.state, reason))
+            said.append((line, outcome.state, reason))
         self._book_unsent(tx, said)
 
     def _settle(self, line: Line, state: str, reason: str) -> None:

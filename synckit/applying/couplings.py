@@ -221,7 +221,7 @@ class CouplingChunk(Chunk):
             tx.remove_couplings([c["id"] for c, _ in ended])
             for side in SIDES:
                 tx.clear_due(self.mapping, side, [c[f"{side}_key"] for c, _ in ended])
-            self._book_failures(tx, [(s, o) for s, o in zip(sendings, outcomes, strict=True) if o.state != "done"])
+            self._book_failures(tx, [(s.line, o) for s, o in zip(sendings, outcomes, strict=True) if o.state != "done"])
         for sending, outcome in done:
             self._remember(sending, outcome)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +17,8 @@ import pyarrow.compute as pc
 
 from synckit.applying import couplings as by_hand
 from synckit.applying import undo
+from synckit.applying.bulk import BulkChunk, goes_in_bulk
+from synckit.applying.bulk import chunks as bulk_chunks
 from synckit.applying.chunk import Chunk, Line, journal_uncoupled
 from synckit.applying.progress import Meter, Progress, Run, run_of
 from synckit.applying.refusals import refuse
@@ -26,14 +30,17 @@ from synckit.planning import judgements
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind, carries_alone
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import plan_bytes
-from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT, COUNTER_OF, COUNTERS, UNMATCHED, WRITES, in_coupling_job
+from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT, COUNTER_OF, COUNTERS, COUPLES, UNMATCHED, WRITES
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
 
-ROWS_AT_ONCE = 2000
+ROWS_AT_ONCE = 5000
 HEARTBEAT = timedelta(seconds=20)
 COUPLING = "coupling"  # type of a coupling job, and its place among the jobs of a mapping
+EQUAL_AT_ONCE = 20_000
+#: Dispositions that are booked when their job begins, or that the booking looks at.
+BOOKED = (*COUPLES, *BOOKED_AS_FAILED, "excluded", "not coupled", "remove coupling")
 KeepCreating = Literal["yes", "no"] | dict[str, bool]
 
 
@@ -92,6 +99,12 @@ def _later(seen: str, mark: str | None) -> bool:
     return int(seen) > int(mark) if seen.isdecimal() and mark.isdecimal() else seen > mark
 
 
+def _coupled_first(table: pa.Table) -> pa.ChunkedArray:
+    """Which rows of a mapping that is coupled by match belong to its coupling job, not to the synchronisation that follows."""
+    unmatched = pc.and_(pc.equal(table["disposition"], "will fail"), pc.is_in(table["code"], pa.array(UNMATCHED)))
+    return pc.or_(pc.equal(table["disposition"], "coupling"), unmatched)
+
+
 class Applier:
     """Carries out one plan in one run. `state` says of every planned write, by its line number in the plan, what became of it;
     `made` what a created record is called on either side; `tokens` the versions that this run itself has written."""
@@ -117,10 +130,22 @@ class Applier:
         self.beaten = datetime.now(UTC)
         self._bound: dict[str, BoundMapping] = {}
         self._series: dict[tuple[str, str], NumberSeries] = {}
+        self.unbooked: BulkChunk | None = None  # written, its outcomes not yet in the ledger
+        self._due: dict[tuple[str, Side], set[str]] = {}
 
     # -- the whole run -------------------------------------------------------------------------------------------------------------
 
     def carry_out(self, keep_creating: KeepCreating | Callable[[list[str]], dict[str, bool]]) -> Run:
+        watched = gc.isenabled()
+        gc.disable()  # looking for cycles among a chunk's hundred thousand values, of which none refers to any, costs a quarter of the time
+        try:
+            with self.ws.ledger.keeping():
+                return self._carry_out(keep_creating)
+        finally:
+            if watched:
+                gc.enable()
+
+    def _carry_out(self, keep_creating: KeepCreating | Callable[[list[str]], dict[str, bool]]) -> Run:
         status, message, closing = "finished", "", {}
         try:
             self._release()
@@ -153,7 +178,10 @@ class Applier:
         for name in (n for n in self.plan.mappings if self.plan.base.mappings[n].released):
             with self.ws.ledger.transaction(epoch=self.epoch) as tx:
                 by_hand.release(
-                    self, tx, name, [r for p in self.plan.base.mappings[name].passes for r in self._rows(name, p, step=1)]
+                    self,
+                    tx,
+                    name,
+                    [r for p in self.plan.base.mappings[name].passes for r in self._table(name, p, step=1).to_pylist()],
                 )
 
     def _judge(self) -> None:
@@ -228,18 +256,20 @@ class Applier:
         place = (name, in_pass)
         if place in self.finished_jobs:
             return
-        rows = self._rows(name, in_pass, step=1)
+        table = self._table(name, in_pass, step=1)
         head = self.plan.base.mappings[name]
         if head.matched:
-            rows = [r for r in rows if not in_coupling_job(r)]
-            if not any(COUNTER_OF[r["disposition"]] or r["disposition"] == "excluded" for r in rows):
+            table = table.filter(pc.invert(_coupled_first(table)))
+            counted = [d for d, counter in COUNTER_OF.items() if counter or d == "excluded"]
+            if not table.filter(pc.is_in(table["disposition"], pa.array(counted))).num_rows:
                 return  # nothing was coupled, or nothing is to follow: no synchronisation, no job
-        if self.plan.base.kind in ("records", "restore", "retry") and not self._concerns(name, in_pass, rows):
+        booked = pc.or_kleene(pc.is_in(table["disposition"], pa.array(BOOKED)), pc.equal(table["code"], "fails_again"))
+        rows = table.filter(booked).to_pylist()
+        if self.plan.base.kind in ("records", "restore", "retry") and not self._concerns(name, in_pass, table):
             return  # nothing of what was chosen takes part: no job (S-013, S-033, S-089)
         self._begin(name, in_pass, rows)
-        self._stamp_equal(name, in_pass, rows)
-        for chunk in self._chunks(self._lines(name, in_pass, rows)):
-            self._send(chunk)
+        self._stamp_equal(name, in_pass, table)
+        self._write(DESTINATION[in_pass], self._all_chunks(name, in_pass, table))
         with self.ws.ledger.transaction(epoch=self.epoch) as tx:
             seen = head.seen.get(in_pass, "")
             source = SOURCE[in_pass]
@@ -274,7 +304,8 @@ class Applier:
         in_pass, place = head.passes[0], (name, COUPLING)
         if place in self.finished_jobs:
             return
-        rows = [r for r in self._rows(name, in_pass, step=1) if in_coupling_job(r)]
+        table = self._table(name, in_pass, step=1)
+        rows = table.filter(_coupled_first(table)).to_pylist()
         if place not in self.jobs:
             now = by_hand.versions_now(self, name, in_pass, rows)
             with self.ws.ledger.transaction(epoch=self.epoch) as tx:
@@ -288,15 +319,38 @@ class Applier:
         self.finished_jobs.add(place)
 
     def _second_step(self, name: str, in_pass: Pass) -> None:
-        for chunk in self._chunks(self._lines(name, in_pass, self._rows(name, in_pass, step=2))):
-            self._send(chunk)
+        rows = self._table(name, in_pass, step=2).to_pylist()
+        self._write(DESTINATION[in_pass], self._chunks(self._lines(name, in_pass, rows)))
 
-    def _rows(self, name: str, in_pass: str, step: int) -> list[dict[str, Any]]:
+    def _write(self, side: Side, chunks: Iterator[Chunk]) -> None:
+        """Send chunks over one connection; what is written is booked, whatever happens."""
+        with ExitStack() as stack:
+            stack.callback(self._book_rest)
+            for number, chunk in enumerate(chunks):
+                if not number:
+                    stack.enter_context(self.ws.systems[side].writing())
+                self._send(chunk)
+
+    def _all_chunks(self, name: str, in_pass: Pass, table: pa.Table) -> Iterator[Chunk]:
+        """The writes of a pass: new rows, then those that go line by line, then changed rows."""
+        if self.plan.base.kind in (*by_hand.BY_HAND, "undo"):
+            yield from self._chunks(self._lines(name, in_pass, table.to_pylist()))
+            return
+        rows = table.filter(pc.is_in(table["disposition"], pa.array((*WRITES, "uncoupling"))))
+        rows = rows.filter(pc.invert(pc.is_in(rows["line"], pa.array(list(self.state), pa.int64()))))
+        in_bulk = goes_in_bulk(self, name, in_pass, rows)
+        alone, rows = rows.filter(pc.invert(in_bulk)), rows.filter(in_bulk)
+        new = pc.equal(rows["disposition"], "create")
+        yield from bulk_chunks(self, name, in_pass, rows.filter(new), ROWS_AT_ONCE)
+        yield from self._chunks(self._lines(name, in_pass, alone.to_pylist()))
+        yield from bulk_chunks(self, name, in_pass, rows.filter(pc.invert(new)), ROWS_AT_ONCE)
+
+    def _table(self, name: str, in_pass: str, step: int) -> pa.Table:
         r = self.rows
         mine = pc.and_(
             pc.and_(pc.equal(r.column("mapping"), name), pc.equal(r.column("pass"), in_pass)), pc.equal(r.column("step"), step)
         )
-        return r.filter(mine).to_pylist()
+        return r.filter(mine)
 
     def _book_predicted(self, tx: Any, name: str, in_pass: Pass, job: str, rows: list[dict[str, Any]]) -> None:
         """Predicted failures and undecided conflicts are booked as failed without sending anything (design section 6)."""
@@ -344,8 +398,8 @@ class Applier:
             [{"mapping": name, "side": source, "key": r[f"{source}_key"], "reason": reason, "run_id": self.run_id} for r in lone]
         )
 
-    def _concerns(self, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> bool:
-        skipped = sum(1 for r in rows if r["disposition"] == "skipped" and r["code"] == "skipped")
+    def _concerns(self, name: str, in_pass: Pass, table: pa.Table) -> bool:
+        skipped = table.filter(pc.and_(pc.equal(table["disposition"], "skipped"), pc.equal(table["code"], "skipped"))).num_rows
         counted = sum(self.plan.counters()[name, in_pass].values())
         return counted > skipped or bool(self.plan.base.mappings[name].messages)
 
@@ -356,42 +410,77 @@ class Applier:
         journal_uncoupled(tx, self.run_id, job, in_pass, list(coupled.values()))
         tx.remove_couplings(ids)
 
-    def _stamp_equal(self, name: str, in_pass: Pass, rows: list[dict[str, Any]]) -> None:
+    def _stamp_equal(self, name: str, in_pass: Pass, table: pa.Table) -> None:
         """Rows found equal are in step: both stamps become the versions seen (S-057); what another pass still carries stays open."""
         source, destination = SOURCE[in_pass], DESTINATION[in_pass]
-        equal = [r for r in rows if r["disposition"] == "unchanged" and r["coupled"] and r["local_key"] and r["integration_key"]]
+        known = [pc.is_valid(table["local_key"]), pc.is_valid(table["integration_key"]), table["coupled"]]
+        equal = table.filter(pc.and_(pc.and_(known[0], known[1]), pc.and_(known[2], pc.equal(table["disposition"], "unchanged"))))
         # each pass speaks for its own source side where the other side may have changed what its own pass has still to carry
         sides = (source,) if carries_alone(self.bound(name), "from" if in_pass == "to" else "to") else SIDES
-        for start in range(0, len(equal), ROWS_AT_ONCE):
-            part = equal[start : start + ROWS_AT_ONCE]
+        asked = ("integration_stamp" if side == "integration" else "local_stamp" for side in SIDES)
+        more = (*asked, "fingerprints", f"{in_pass}_result")
+        for start in range(0, equal.num_rows, EQUAL_AT_ONCE):
+            part = equal.slice(start, EQUAL_AT_ONCE)
+            c = {n: part[n].to_pylist() for n in ("local_key", "integration_key", "code", "integration_print")}
+            now = {s: self.versions(name, s, c[f"{s}_key"], part[f"{s}_token"].to_pylist()) for s in SIDES}
             with self.ws.ledger.transaction(epoch=self.epoch) as tx:
-                coupled = tx.couplings_of(name, source, [r[f"{source}_key"] for r in part])
+                coupled = tx.partners(name, source, c[f"{source}_key"], more)
                 stamps: list[dict[str, Any]] = []
                 recovered: list[dict[str, Any]] = []  # what failed before and is equal now has succeeded
-                for row in part:
-                    coupling = coupled.get(row[f"{source}_key"])
-                    if coupling is None or coupling[f"{destination}_key"] != row[f"{destination}_key"]:
+                for n, (key, partner) in enumerate(zip(c[f"{source}_key"], c[f"{destination}_key"], strict=True)):
+                    found = coupled.get(key)
+                    if found is None or found[1] != partner:
                         continue
-                    if row["code"] != "equal" and not self._carried_before(name, in_pass, row):
+                    if c["code"][n] != "equal" and not self._carried_before(name, in_pass, c["integration_key"][n]):
                         continue
                     # the print was taken at planning: after a write of this run it is the writer's to say what both sides hold now
-                    prints = {"fingerprints": row["integration_print"]} if row["code"] == "equal" else {}
-                    stamp = {"id": coupling["id"], **prints, **{f"{s}_stamp": self.version(name, s, row) for s in sides}}
-                    (recovered if coupling[f"{in_pass}_result"] == "failure" else stamps).append(stamp)
+                    printed = c["integration_print"][n] if c["code"][n] == "equal" else None
+                    wanted = [now[s][n] if s in sides else None for s in SIDES] + [printed]
+                    if found[5] == "failure" or any(
+                        new is not None and new != old for new, old in zip(wanted, found[2:5], strict=True)
+                    ):
+                        stamp = dict(zip(("local_stamp", "integration_stamp", "fingerprints"), wanted, strict=True))
+                        (recovered if found[5] == "failure" else stamps).append({"id": found[0], **stamp})
                 tx.stamp(stamps)
                 tx.stamp(recovered, in_pass, self.jobs[name, in_pass])
-                tx.clear_due(name, source, [r[f"{source}_key"] for r in part])
+                self.settle_due(tx, name, source, c[f"{source}_key"])
 
-    def _carried_before(self, name: str, in_pass: Pass, row: dict[str, Any]) -> bool:
+    def _carried_before(self, name: str, in_pass: Pass, integration_key: str) -> bool:
         """Whether the first pass of this run has carried this record's changes, so that the second finds nothing left to do."""
-        if in_pass == "to":
-            return False
-        key = row["local_key"]
-        return (name, "integration", row["integration_key"]) in self.tokens and key is not None
+        return in_pass == "from" and (name, "integration", integration_key) in self.tokens
 
     def version(self, name: str, side: Side, row: dict[str, Any]) -> str | None:
         """The version that a row has as far as this run knows: what our own write left, else what planning saw."""
         return self.tokens.get((name, side, row[f"{side}_key"]), row[f"{side}_token"])
+
+    def versions(self, name: str, side: Side, keys: Sequence[str], tokens: list[str | None]) -> list[str | None]:
+        """As `version`, for many rows: keys, and the versions that planning saw."""
+        if not self.tokens:
+            return tokens
+        known = self.tokens
+        return [known.get((name, side, key), token) for key, token in zip(keys, tokens, strict=True)]
+
+    def remember(self, name: str, side: Side, keys: Sequence[str], tokens: Sequence[str | None]) -> None:
+        """The versions that our own writes left."""
+        self.tokens.update({(name, side, key): token for key, token in zip(keys, tokens, strict=True)})
+
+    def settle_due(self, tx: Any, name: str, side: Side, keys: Iterable[str]) -> None:
+        """Rows that are in step now are no longer due; the few that were are known from the first look."""
+        if (name, side) not in self._due:
+            self._due[name, side] = tx.due_keys(name, side)
+        due = self._due[name, side]
+        tx.clear_due(name, side, sorted(due.intersection(keys)) if due else [])
+
+    def book(self, tx: Any) -> None:
+        """Book the chunk that was written last, in a transaction of the ledger that is open anyway."""
+        chunk, self.unbooked = self.unbooked, None
+        if chunk is not None:
+            chunk.book_all(tx)
+
+    def _book_rest(self) -> None:
+        if self.unbooked is not None:
+            with self.ws.ledger.transaction(epoch=self.epoch) as tx:
+                self.book(tx)
 
     # -- chunks --------------------------------------------------------------------------------------------------------------------
 
@@ -443,8 +532,10 @@ class Applier:
         if datetime.now(UTC) - self.beaten > HEARTBEAT:
             self.ws.ledger.lease.heartbeat(self.epoch)
             self.beaten = datetime.now(UTC)
+        if not isinstance(chunk, BulkChunk):
+            self._book_rest()
         chunk.carry_out()
-        self.meter.add(chunk.mapping, chunk.in_pass, len(chunk.lines))
+        self.meter.add(chunk.mapping, chunk.in_pass, chunk.count)
 
     # -- what chunks need ----------------------------------------------------------------------------------------------------------
 
@@ -491,22 +582,26 @@ class Applier:
                     counters[counter] += n
             if in_pass == head.passes[0]:
                 counters["failed"] -= matched["failed"]
-        for row in self._rows(name, head.passes[0] if in_pass == COUPLING else in_pass, step=1):
-            if head.matched and in_coupling_job(row) != (in_pass == COUPLING):
-                continue
-            if row["disposition"] in CARRIED_OUT and row["line"] in self.state:
-                state = self.state[row["line"]][0]
-                counters[{"done": str(COUNTER_OF[row["disposition"]]), "skipped": "skipped"}.get(state, "failed")] += 1
-                counters["modified"] += state == "done" and row["disposition"] == "uncoupling" and row["table"] is not None
+        table = self._table(name, head.passes[0] if in_pass == COUPLING else in_pass, step=1)
+        if head.matched:
+            first = _coupled_first(table)
+            table = table.filter(first if in_pass == COUPLING else pc.invert(first))
+        rows = table.filter(pc.is_in(table["disposition"], pa.array(CARRIED_OUT))).select(["disposition", "line", "table"])
+        for disposition, line, written in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+            if line in self.state:
+                state = self.state[line][0]
+                counters[{"done": str(COUNTER_OF[disposition]), "skipped": "skipped"}.get(state, "failed")] += 1
+                counters["modified"] += state == "done" and disposition == "uncoupling" and written is not None
         return counters
 
     def _differences(self) -> list[dict[str, object]]:
         """Every planned write that did not come out as planned."""
         found: list[dict[str, object]] = []
+        done = pa.array([line for line, (state, _) in self.state.items() if state == "done"], pa.int64())
         writes = self.rows.filter(pc.is_in(self.rows.column("disposition"), pa.array(CARRIED_OUT)))
+        writes = writes.filter(pc.invert(pc.is_in(writes["line"], done)))
         for row in writes.to_pylist():
             state, reason = self.state.get(row["line"], ("not attempted", "The run ended before this row."))
-            if state != "done":
-                found.append({"mapping": row["mapping"], "pass": row["pass"], "record": row["record"], "local_key": row["local_key"],
-                              "integration_key": row["integration_key"], "planned": row["disposition"], "actual": state, "reason": reason})  # fmt: skip
+            found.append({"mapping": row["mapping"], "pass": row["pass"], "record": row["record"], "local_key": row["local_key"],
+                          "integration_key": row["integration_key"], "planned": row["disposition"], "actual": state, "reason": reason})  # fmt: skip
         return found

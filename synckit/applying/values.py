@@ -32,6 +32,17 @@ def typed(text: str | None, column: Column, schema: Schema) -> Any:
     return text
 
 
+def typed_all(texts: list[str | None], column: Column, schema: Schema) -> list[Any]:
+    """As `typed`, for many texts of one column."""
+    if column.kind in ("text", "code", "guid"):
+        if None not in texts:
+            return texts
+        blank = blank_of(column, schema)
+        return [blank if text is None else text for text in texts]
+    known = {text: typed(text, column, schema) for text in set(texts)}
+    return [known[text] for text in texts]
+
+
 def blank_of(column: Column, schema: Schema) -> Any:
     """How the system writes a blank: Business Central never stores NULL, Dataverse always does."""
     if schema.blank == "null":

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 
 from synckit.errors import SynckitError
-from synckit.ledger.tables import COUPLING
+from synckit.ledger.tables import COUPLING, CREATED
 
 Side = Literal["local", "integration"]
 
@@ -66,6 +66,17 @@ def by_keys(connection: sa.Connection, mapping: str, side: Side, keys: Sequence[
     return {row[place]: dict(zip(names, row, strict=True)) for row in found}
 
 
+def partners(
+    connection: sa.Connection, mapping: str, side: Side, keys: Sequence[str], more: Sequence[str] = ()
+) -> dict[str, tuple[Any, ...]]:
+    """What thousands of keys of one side are coupled to: key -> (id, key of the other side, and the columns `more`)."""
+    column = COUPLING.c[f"{side}_key"]
+    other = "local_key" if side == "integration" else "integration_key"
+    query = sa.select(column, COUPLING.c.id, *(COUPLING.c[name] for name in (other, *more)))
+    rows = connection.execute(query.where(COUPLING.c.mapping == mapping, among(connection, column, keys)))
+    return {row[0]: tuple(row[1:]) for row in rows}
+
+
 def among(connection: sa.Connection, column: sa.Column, keys: Sequence[str]) -> sa.ColumnElement[bool]:
     """Whether a text column holds one of `keys`, any number of them. They travel as one value: thousands of parameters would cost more
     than the rows."""
@@ -94,6 +105,24 @@ def add(connection: sa.Connection, rows: Sequence[dict[str, Any]], at: str) -> l
     if rest:
         connection.execute(sa.insert(COUPLING), rest)
     return refused
+
+
+def remove(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Remove couplings, and count for both records that they had a partner: the next one gets another planned key."""
+    for some in chunks(ids):
+        count_partners(connection, COUPLING.c.id.in_(some))
+        connection.execute(sa.delete(COUPLING).where(COUPLING.c.id.in_(some)))
+
+
+def count_partners(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
+    """Count a partner for both records of couplings that are about to go (see CREATED)."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    for side in ("local", "integration"):
+        found = sa.select(COUPLING.c.mapping, sa.literal(side), COUPLING.c[f"{side}_key"], sa.literal(1)).where(which)
+        query: Any = insert(CREATED).from_select(["mapping", "side", "source_key", "times"], found)
+        connection.execute(
+            query.on_conflict_do_update(index_elements=["mapping", "side", "source_key"], set_={"times": CREATED.c.times + 1})
+        )
 
 
 def _in_the_way(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> list[Refused]:
@@ -170,7 +199,7 @@ def couple(
         if local_exists(holder["local_key"]):
             taken, other = name("integration", integration_key), name("local", holder["local_key"])
             raise SynckitError(integration_is_coupled(mapping, taken, other, name("local", local_key)))
-        connection.execute(sa.delete(COUPLING).where(COUPLING.c.id == holder["id"]))
+        remove(connection, [holder["id"]])
         replaced.append(holder)
     if own is None:
         values = {**_DEFAULTS, "mapping": mapping, "local_key": local_key, "integration_key": integration_key}
@@ -178,6 +207,7 @@ def couple(
         added = connection.execute(sa.insert(COUPLING).values(values)).inserted_primary_key
         return Coupled("coupled", int(added[0]) if added else 0, tuple(replaced))
     replaced.append(own)
+    count_partners(connection, COUPLING.c.id == own["id"])
     changes = {
         "integration_key": integration_key,
         "integration_stamp": None,

@@ -20,6 +20,9 @@ from synckit.ledger.upgrade import refuse_newer, upgrade
 #: Seconds to wait for another program that is writing to the same SQLite file.
 PATIENCE = 30.0
 
+#: Memory for pages of the ledger while an apply keeps it open.
+CACHE_KIB = 65_536
+
 #: The advisory lock of PostgreSQL that the one writer of a ledger holds.
 _WRITING = 0x73796E636B6974
 
@@ -49,6 +52,7 @@ class Database:
         self.birth_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{place}\n{identity}"))
         self._reader = self._engine(url, writing=False)
         self._writer = self._engine(url, writing=True)
+        self._kept: sa.Connection | None = None  # while `keeping`
 
     def close(self) -> None:
         self._reader.dispose()
@@ -82,17 +86,44 @@ class Database:
 
         Creates the ledger, or upgrades an older one, in the same transaction.
         """
+        if self._kept is not None:
+            with self._sentences(), self._kept.begin():
+                if self._kept.dialect.name == "postgresql":
+                    self._kept.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITING)))
+                yield self._kept
+            return
         if self.path is not None and not self.path.parent.is_dir():
             raise SynckitError(f"The folder of the ledger {self.address} does not exist. Create it, or name another place.")
         with self._sentences(), self._writer.begin() as connection:
-            if connection.dialect.name == "postgresql":  # what BEGIN IMMEDIATE is to SQLite
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITING)))
-            version = self._version(connection)
-            if version is None:
-                self._create(connection)
-            else:
-                upgrade(connection, version, self.address)
+            self._open(connection)
             yield connection
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """One connection for every write transaction inside: what it has read of the ledger it need not read again."""
+        with self.writing():
+            pass  # there is a ledger, of this version
+        with self._sentences():
+            connection = self._writer.connect()
+        try:
+            if self.path is not None:
+                connection.exec_driver_sql(f"PRAGMA cache_size = -{CACHE_KIB}")
+                connection.exec_driver_sql("PRAGMA temp_store = MEMORY")  # where a SAVEPOINT keeps pages to return to
+                connection.rollback()
+            self._kept = connection
+            yield
+        finally:
+            self._kept = None
+            connection.close()
+
+    def _open(self, connection: sa.Connection) -> None:
+        if connection.dialect.name == "postgresql":  # what BEGIN IMMEDIATE is to SQLite
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITING)))
+        version = self._version(connection)
+        if version is None:
+            self._create(connection)
+        else:
+            upgrade(connection, version, self.address)
 
     def is_direct(self, connection: sa.Connection) -> bool:
         """Whether `connection` reads the ledger itself, not an upgraded copy of it."""

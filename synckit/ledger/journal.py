@@ -148,6 +148,10 @@ def unpack_outcomes(content: bytes | None, lines: int) -> Outcomes:
     return Outcomes(table.column(0).to_pylist(), other, {int(n): key for n, key in notes["keys"].items()})
 
 
+def source_keys(intents: bytes) -> list[str | None]:
+    return list(_read(intents)[0].column("source_key").to_pylist())
+
+
 def lines(row: Mapping[str, Any]) -> dict[str, list[Any]]:
     """A row of the table `journal_batch` as the journal's lines: one list per column; `before` and `after` as JSON."""
     table, notes = _read(row["intents"])

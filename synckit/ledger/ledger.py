@@ -123,6 +123,12 @@ class Ledger:
             return connection is not None
 
     @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Write transactions inside share one connection; each is committed by itself as ever."""
+        with self._database.keeping():
+            yield
+
+    @contextmanager
     def transaction(self, at: datetime | None = None, *, epoch: int | None = None) -> Iterator[Transaction]:
         """One write transaction: committed whole at the end, rolled back whole on any exception. The first one creates the ledger.
 

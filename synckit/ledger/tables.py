@@ -211,7 +211,8 @@ CLAIM = sa.Table(
     sa.Column("run_id", sa.ForeignKey("run.id"), nullable=False, index=True),
 )
 
-#: How often a partner was created for a source row (part of the next planned key, design section 3).
+#: How often a record has lost a partner that synckit may have created for it: part of the next planned key, so that a key is never
+#: used twice (design section 3). Counted when a coupling goes, which is rare, rather than when it comes.
 CREATED = sa.Table(
     "created", METADATA, _key("mapping"), _key("side"), _key("source_key"), sa.Column("times", sa.Integer, nullable=False)
 )

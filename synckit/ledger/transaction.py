@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,6 +44,7 @@ _JOURNAL_DEFAULTS: dict[str, Any] = {column.name: None for column in JOURNAL.col
     "state": "intent",
     "error": "",
 }
+_STAMPS = ("local_stamp", "integration_stamp", "fingerprints")
 _OUTCOME_DEFAULTS: dict[str, Any] = {"b_token_after": None, "b_error": "", "b_local_key": None, "b_integration_key": None}
 _ERROR_DEFAULTS: dict[str, Any] = {"local_key": None, "integration_key": None, "code": "", "field": "", "value": "", "message": ""}
 
@@ -214,19 +214,27 @@ class Transaction:
 
     # Claims
 
+    def held_by_others(self, mapping: str, side: Side, keys: Sequence[str], run_id: int) -> set[str]:
+        """Source rows of `side` for which a run that is not finished may be creating a partner: claimed, or in a batch in doubt."""
+        others = sa.select(CLAIM.c.source_key).where(CLAIM.c.mapping == mapping, CLAIM.c.side == side, CLAIM.c.run_id != run_id)
+        found = set(self.connection.execute(others).scalars())
+        b = JOURNAL_BATCH.c
+        doubtful = (
+            sa.select(b.intents).join(RUN, RUN.c.id == b.run_id).where(b.mapping == mapping, b.side != side, b.run_id != run_id)
+        )
+        unfinished = sa.and_(b.settled_at.is_(None), RUN.c.status.in_(("running", "interrupted")))
+        for intents in self.connection.execute(doubtful.where(unfinished)).scalars():
+            found.update(journal.source_keys(intents))
+        return found.intersection(keys) if found else found
+
     def claim(self, mapping: str, side: Side, keys: Sequence[str], run_id: int) -> list[str]:
         """Claim source rows for which this run creates a partner; returns the keys that another run holds."""
-        mine, others = set(), []
-        query = sa.select(CLAIM.c.source_key, CLAIM.c.run_id).where(CLAIM.c.mapping == mapping, CLAIM.c.side == side)
-        for row in self.connection.execute(query.where(among(self.connection, CLAIM.c.source_key, keys))):
-            if row.run_id == run_id:
-                mine.add(row.source_key)
-            else:
-                others.append(row.source_key)
-        taken = mine.union(others)
+        others = self.held_by_others(mapping, side, keys, run_id)
+        query = sa.select(CLAIM.c.source_key).where(CLAIM.c.mapping == mapping, CLAIM.c.side == side, CLAIM.c.run_id == run_id)
+        taken = others.union(self.connection.execute(query.where(among(self.connection, CLAIM.c.source_key, keys))).scalars())
         new = [key for key in dict.fromkeys(keys) if key not in taken]
         self._many(sa.insert(CLAIM), [{"mapping": mapping, "side": side, "source_key": key, "run_id": run_id} for key in new])
-        return others
+        return [key for key in dict.fromkeys(keys) if key in others]
 
     def release_claims(self, mapping: str, side: Side, keys: Iterable[str], run_id: int) -> None:
         """Give claims back, for creates that failed and may be tried by a later run."""
@@ -254,6 +262,23 @@ class Transaction:
         """Add couplings; the database refuses a second one of either record, and those rows are returned with the reason."""
         return couplings.add(self.connection, rows, self.at)
 
+    def add_many_couplings(self, common: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]) -> list[Refused]:
+        """As `add_couplings`: what all of them have in common, and the rest as columns."""
+        rows = len(columns["local_key"])
+        if not rows:
+            return []
+        try:
+            with self.connection.begin_nested():
+                every = {name: [value] * rows for name, value in {**common, "coupled_at": self.at}.items()}
+                self._columns(sa.insert(COUPLING), {**every, **columns})
+            return []
+        except sa.exc.IntegrityError:
+            return self.add_couplings([{**common, **{name: values[n] for name, values in columns.items()}} for n in range(rows)])
+
+    def partners(self, mapping: str, side: Side, keys: Sequence[str], more: Sequence[str] = ()) -> dict[str, tuple[Any, ...]]:
+        """What thousands of keys are coupled to (see synckit.ledger.couplings.partners)."""
+        return couplings.partners(self.connection, mapping, side, keys, more)
+
     def couple(
         self,
         mapping: str,
@@ -274,14 +299,16 @@ class Transaction:
 
         With `in_pass`, its result becomes 'success' with this job and its error is cleared; without, results stay blank (S-055).
         """
-        kept = ("local_stamp", "integration_stamp", "fingerprints")
-        values: dict[str, Any] = {name: sa.func.coalesce(sa.bindparam(f"b_{name}"), COUPLING.c[name]) for name in kept}
+        given = list(rows)
+        self.stamp_many({name: [row.get(name) for row in given] for name in (*_STAMPS, "id")}, in_pass, job_id)
+
+    def stamp_many(self, columns: Mapping[str, Sequence[Any]], in_pass: Pass | None = None, job_id: str = "") -> None:
+        """As `stamp`, from columns."""
+        values: dict[str, Any] = {name: sa.func.coalesce(sa.bindparam(f"b_{name}"), COUPLING.c[name]) for name in _STAMPS}
         if in_pass:
             values |= {f"{in_pass}_result": "success", f"{in_pass}_job": job_id, f"{in_pass}_error": ""}
-        self._many(
-            sa.update(COUPLING).where(COUPLING.c.id == sa.bindparam("b_id")).values(values),
-            [{"b_id": row["id"], **{f"b_{name}": row.get(name) for name in kept}} for row in rows],
-        )
+        query = sa.update(COUPLING).where(COUPLING.c.id == sa.bindparam("b_id")).values(values)
+        self._columns(query, {f"b_{name}": columns[name] for name in (*_STAMPS, "id")})
 
     def mark_results(self, rows: Iterable[Mapping[str, Any]], in_pass: Pass, job_id: str) -> None:
         """Mark couplings as failed in a pass. A row: id, code, message, and skipped (True where it now becomes skipped)."""
@@ -316,7 +343,7 @@ class Transaction:
         self._many(query, [{"b_id": one} for one in ids])
 
     def remove_couplings(self, ids: Iterable[int]) -> None:
-        self._many(sa.delete(COUPLING).where(COUPLING.c.id == sa.bindparam("b_id")), [{"b_id": one} for one in ids])
+        couplings.remove(self.connection, list(ids))
 
     # Watermarks, due and held rows
 
@@ -328,6 +355,11 @@ class Transaction:
     def set_due(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Rows to look at next time whatever the watermark says: mapping, side, key, reason, run_id."""
         self._replace(DUE, [{"reason": "", "run_id": None, **row} for row in rows])
+
+    def due_keys(self, mapping: str, side: Side) -> set[str]:
+        """The keys of the rows of one side that are due."""
+        query = sa.select(DUE.c.key).where(DUE.c.mapping == mapping, DUE.c.side == side)
+        return set(self.connection.execute(query).scalars())
 
     def clear_due(self, mapping: str, side: Side, keys: Iterable[str]) -> None:
         self._replace(DUE, [], [{"mapping": mapping, "side": side, "key": key} for key in keys])
@@ -377,19 +409,21 @@ class Transaction:
         self._many(sa.insert(table), list(latest.values()))
 
     def _many(self, statement: sa.Insert | sa.Update | sa.Delete, rows: list[dict[str, Any]]) -> None:
-        """executemany. Where the driver takes positions (SQLite) straight from tuples, which saves SQLAlchemy's share."""
+        """executemany with dicts that all have the same keys."""
+        if rows:
+            self._columns(statement, {name: [row[name] for row in rows] for name in rows[0]})
+
+    def _columns(self, statement: sa.Insert | sa.Update | sa.Delete, columns: Mapping[str, Sequence[Any]]) -> None:
+        """executemany, from columns straight to the driver's tuples: SQLAlchemy's own way costs more than the rows."""
+        rows = len(next(iter(columns.values())))
         if not rows:
             return
-        compiled = statement.compile(dialect=self.connection.dialect, column_keys=list(rows[0]))
-        names = compiled.positiontup if isinstance(compiled, sa.sql.compiler.SQLCompiler) and compiled.positional else None
-        if not names or len(names) < 2:
-            self.connection.execute(statement, rows)
-            return
-        fixed = {name: compiled.params[name] for name in names if name not in rows[0]}
-        pick = itemgetter(*names)
-        self.connection.exec_driver_sql(
-            str(compiled), [pick({**fixed, **row}) for row in rows] if fixed else [pick(row) for row in rows]
+        dialect: Any = self.connection.dialect
+        compiled: Any = statement.compile(
+            dialect=dialect if dialect.positional else type(dialect)(paramstyle="format"), column_keys=list(columns)
         )
+        ordered = (columns[name] if name in columns else [compiled.params[name]] * rows for name in compiled.positiontup)
+        self.connection.exec_driver_sql(str(compiled), list(zip(*ordered, strict=True)))
 
 
 def error_text(code: str, message: str) -> str:

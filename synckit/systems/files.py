@@ -74,6 +74,9 @@ class FolderSystem:
     def writer(self) -> AbstractContextManager[Writer]:
         raise SynckitError(self.read_only)
 
+    def writing(self) -> AbstractContextManager[None]:
+        raise SynckitError(self.read_only)
+
     @contextmanager
     def snapshot(self) -> Iterator[FolderSnapshot]:
         yield FolderSnapshot(self)

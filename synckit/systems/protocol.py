@@ -17,7 +17,7 @@ A version column is read twice: `<column>` in its kind (for ordering) and as the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -67,6 +67,33 @@ class Outcome:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Writes:
+    """Many rows to write alike: as `Write`, with lists of one entry per row instead of values."""
+
+    op: Literal["insert", "update", "delete"]
+    keys: Sequence[str]
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    tokens: Sequence[str | None] | None = None
+    expect: Mapping[str, Sequence[Any]] | None = None
+
+    def take(self, rows: Sequence[int]) -> Writes:
+        """Some of the rows."""
+
+        def some(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+            return {name: [values[n] for n in rows] for name, values in columns.items()}
+
+        tokens = None if self.tokens is None else [self.tokens[n] for n in rows]
+        return Writes(
+            self.op, [self.keys[n] for n in rows], some(self.values), tokens, None if self.expect is None else some(self.expect)
+        )
+
+    def row(self, n: int) -> Write:
+        values = {name: column[n] for name, column in self.values.items()}
+        expect = None if self.expect is None else {name: column[n] for name, column in self.expect.items()}
+        return Write(self.op, self.keys[n], values, None if self.tokens is None else self.tokens[n], expect)
+
+
 class Snapshot(Protocol):
     """One read-only view of one system. `consistent` is False where the system cannot give all reads one moment in time."""
 
@@ -94,6 +121,10 @@ class Writer(Protocol):
     def write(self, table: Table, key_column: str, writes: Sequence[Write]) -> list[Outcome]:
         """Carry out all writes; an outcome each, in their order. Sent as executemany inside a SAVEPOINT; a wrong row count or an
         error rolls back and bisects until the guilty rows are alone. One row's failure never loses another row."""
+        ...
+
+    def write_many(self, table: Table, key_column: str, writes: Writes) -> tuple[list[str | None], dict[int, Outcome]]:
+        """As `write`, for rows that are written alike: the new version of each row, and the outcomes that are not "done" by position."""
         ...
 
     def versions(self, table: Table, key_column: str, keys: Sequence[str]) -> dict[str, str | None]:
@@ -126,6 +157,10 @@ class System(Protocol):
     def snapshot(self) -> AbstractContextManager[Snapshot]: ...
 
     def writer(self) -> AbstractContextManager[Writer]: ...
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Writers that are opened inside may share one connection; each is a transaction of its own as ever."""
+        ...
 
     def identity(self) -> str:
         """A stable text naming this system's data (not its password), so that a plan made for one system is refused by another."""

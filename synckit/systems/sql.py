@@ -44,6 +44,7 @@ class SqlSystem:
         self.where = f'the {side} system "{config.name}"'
         self.address = masked(config.url, self.where)
         self._bulk = bulk
+        self._kept: tuple[sa.Connection, dict[tuple[str, str], Any]] | None = None  # while `writing`
 
     def __repr__(self) -> str:
         return f"<{self.side} system {self.title!r} at {self.address}>"
@@ -125,25 +126,41 @@ class SqlSystem:
             )
 
     @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One connection, and what is known of tables, for every writer that is opened inside."""
+        with ExitStack() as stack:
+            self._kept = self._connection(stack)
+            try:
+                yield
+            finally:
+                self._kept = None
+
+    def _connection(self, stack: ExitStack) -> tuple[sa.Connection, dict[tuple[str, str], Any]]:
+        url = self.url
+        if self.dialect == "sqlite":
+            used = stack.enter_context(connect.using(connect.sqlite_path(url, self.where), "sqlite3", self.where))
+            if used.library != "sqlite3":
+                raise SynckitError(f"{self._sentence} is still being read; close its snapshot before writing.")
+        engine = connect.engine(url, self.where, writing=True)
+        stack.callback(engine.dispose)
+        connection = connect.connected(engine.connect, url, self.where)
+        stack.callback(connection.close)
+        return connection, {}
+
+    @contextmanager
     def writer(self) -> Iterator[SqlWriter]:
         if self.read_only:
             raise SynckitError(self.read_only)
         url = self.url
         with ExitStack() as stack:
-            if self.dialect == "sqlite":
-                used = stack.enter_context(connect.using(connect.sqlite_path(url, self.where), "sqlite3", self.where))
-                if used.library != "sqlite3":
-                    raise SynckitError(f"{self._sentence} is still being read; close its snapshot before writing.")
-            engine = connect.engine(url, self.where, writing=True)
-            stack.callback(engine.dispose)
-            connection = connect.connected(engine.connect, url, self.where)
-            stack.callback(connection.close)
+            connection, targets = self._kept or self._connection(stack)
             if self.dialect == "sqlite":
                 try:
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
                 except SQLAlchemyError as problem:
+                    connection.rollback()
                     raise self._error(problem, url, "could not be locked for writing") from None
-            writer = SqlWriter(connection, self, lambda table: self._layout(connection, table), url)
+            writer = SqlWriter(connection, self, lambda table: self._layout(connection, table), url, targets)
             try:
                 yield writer
             except BaseException:

@@ -160,7 +160,10 @@ def engine(url: sa.URL, where: str, writing: bool, sqlite_uri: str = "") -> Engi
         uri = sqlite_uri or f"file:{quote(sqlite_path(url, where).as_posix())}?mode={'rw' if writing else 'ro'}"
 
         def connect() -> sqlite3.Connection:
-            return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            made = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            if writing:
+                made.execute("PRAGMA temp_store = MEMORY")  # for the pages that a SAVEPOINT may return to, not a file
+            return made
 
         return sa.create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
     made = sa.create_engine(url, poolclass=NullPool, connect_args=_timeouts(url), hide_parameters=True)

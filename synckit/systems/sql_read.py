@@ -19,7 +19,7 @@ from synckit.errors import SynckitError
 from synckit.mapping.schema import Column, Schema, Table, nearest
 from synckit.systems.canonical import LOOKS_LIKE, NotConvertible, arrow_type, now, to_canonical
 from synckit.systems.protocol import VERSION_TOKEN, Condition
-from synckit.systems.sql_values import Asked, Physical, asked, shape_of, to_stored
+from synckit.systems.sql_values import PLAIN_GUIDS, Asked, Physical, asked, shape_of, to_stored
 
 BATCH_ROWS = 4096  #: small enough to stay in the processor's cache; larger batches measure slower
 KEYS_AT_ONCE = 500
@@ -153,11 +153,14 @@ class SqlSnapshot:
         column = table.column(name)
         stored = physical_of(layout, table, column)
         here: Any = sa.column(stored.name)
-        values = []
-        for key in keys:
-            with suppress(ValueError, ArithmeticError):  # a key that is not of the kind names no row
-                values.append(to_stored(key, column, stored, self._schema, self._dialect, shape_of(None)))
-        in_one_text = _keys_of_json(self._dialect, stored, values)
+        values: list[Any] = []
+        if stored_as_given(self._dialect, column, stored, self._schema, keys):
+            values = list(keys)
+        else:
+            for key in keys:
+                with suppress(ValueError, ArithmeticError):  # a key that is not of the kind names no row
+                    values.append(to_stored(key, column, stored, self._schema, self._dialect, shape_of(None)))
+        in_one_text = keys_of_json(self._dialect, stored, values)
         step = KEYS_AT_ONCE if in_one_text is None else KEYS_IN_JSON
         for start in range(0, len(values), step):
             part = values[start : start + step]
@@ -352,9 +355,18 @@ def bound(dialect: str, stored: Physical, value: Any) -> sa.ColumnElement[Any]:
     return sa.cast(text, casts[stored.nature]) if stored.nature in casts else text
 
 
-def _keys_of_json(dialect: str, stored: Physical, values: Sequence[Any]) -> Callable[[str], sa.Select[Any]] | None:
+def stored_as_given(dialect: str, column: Column, stored: Physical, schema: Schema, keys: Sequence[str]) -> bool:
+    """Whether canonical keys stand in the database just as they are (thousands are told at once)."""
+    if column.kind in ("text", "code"):
+        return True
+    if column.kind != "guid" or (stored.nature != "uuid" and schema.guid != "lower"):
+        return False
+    return PLAIN_GUIDS.fullmatch("\n".join([*keys, ""])) is not None
+
+
+def keys_of_json(dialect: str, stored: Physical, values: Sequence[Any]) -> Callable[[str], sa.Select[Any]] | None:
     """How a server takes thousands of keys in one text instead of one parameter each (ten times as fast); None where it cannot."""
-    if not all(isinstance(v, int) or (isinstance(v, str) and "\0" not in v) for v in values):
+    if not {type(v) for v in values} <= {int, str} or any("\0" in v for v in values if type(v) is str):
         return None
     if dialect == "sqlite":
         return lambda text: sa.select(sa.func.json_each(sa.bindparam(None, text, unique=True)).table_valued("value").c.value)

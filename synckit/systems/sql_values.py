@@ -20,7 +20,8 @@ Affinity = Literal["INTEGER", "TEXT", "BLOB", "REAL", "NUMERIC"]
 _SHAPE = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d:\d\d(?:\.(\d+))?(Z|\+00:00|\+00)?")
 
 
-_PLAIN_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+PLAIN_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+PLAIN_GUIDS = re.compile(rf"(?:{PLAIN_GUID.pattern}\n)*")  #: many of them, a line each
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def spelled(guid: str, schema: Schema) -> str:
 
 def as_is_or(store: Callable[[Any], Any], value: Any) -> Any:
     """A GUID that is spelled canonically already, as it is; anything else through `store`."""
-    return value if type(value) is str and _PLAIN_GUID.fullmatch(value) else store(value)
+    return value if type(value) is str and PLAIN_GUID.fullmatch(value) else store(value)
 
 
 def shape_of(example: str | None) -> tuple[str, int, str]:
@@ -163,7 +164,7 @@ def to_stored(value: Any, column: Column, stored: Physical, schema: Schema, dial
     if isinstance(value, str) and value == "":
         return "" if stored.nature in ("text", "any") else None
     if kind == "guid":
-        guid = value if _PLAIN_GUID.fullmatch(str(value)) else parse_guid(str(value))
+        guid = value if PLAIN_GUID.fullmatch(str(value)) else parse_guid(str(value))
         return guid if stored.nature == "uuid" else spelled(guid, schema)
     if kind in ("integer", "option"):
         return _as_nature(int(value), stored)

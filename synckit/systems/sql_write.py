@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,9 +17,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from synckit.mapping.schema import Column, Table
 from synckit.systems.canonical import NotConvertible, to_canonical
-from synckit.systems.protocol import Outcome, Write
+from synckit.systems.protocol import Outcome, Write, Writes
 from synckit.systems.secrets import scrub
-from synckit.systems.sql_read import KEYS_AT_ONCE, Layout, bound, physical_of
+from synckit.systems.sql_read import KEYS_AT_ONCE, KEYS_IN_JSON, Layout, bound, keys_of_json, physical_of, stored_as_given
 from synckit.systems.sql_values import Physical, as_is_or, asked, shape_of, to_stored
 
 if TYPE_CHECKING:
@@ -45,12 +47,22 @@ class _Prepared:
     """A statement compiled once: its text, and how to pick its parameters out of a row's values and the constants behind them."""
 
     sql: str
-    pick: Callable[[list[Any]], Any]
+    order: tuple[int, ...]
     constants: list[Any]
 
+    @cached_property
+    def _pick(self) -> Callable[[list[Any]], Any]:
+        return itemgetter(*self.order) if self.order else tuple
+
     def bind(self, values: list[Any]) -> tuple[Any, ...]:
-        found = self.pick(values + self.constants)
+        found = self._pick(values + self.constants)
         return found if type(found) is tuple else (found,)
+
+    def bind_all(self, columns: list[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        """The parameters of many rows, given as columns."""
+        rows = len(columns[0])
+        known = [*columns, *([constant] * rows for constant in self.constants)]
+        return list(zip(*(known[place] for place in self.order), strict=True))
 
 
 @dataclass(frozen=True)
@@ -75,13 +87,21 @@ class _Row(NamedTuple):
 class SqlWriter:
     """One write transaction on one connection; see protocol.Writer."""
 
-    def __init__(self, connection: sa.Connection, system: SqlSystem, layout: Callable[[Table], Layout], url: sa.URL) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        system: SqlSystem,
+        layout: Callable[[Table], Layout],
+        url: sa.URL,
+        targets: dict[tuple[str, str], _Target] | None = None,
+    ) -> None:
+        """`targets`: what earlier writers of the same connection have found out about tables."""
         self._connection = connection
         self._system = system
         self._dialect = url.get_backend_name()
         self._layout = layout
         self._url = url
-        self._targets: dict[tuple[str, str], _Target] = {}
+        self._targets: dict[tuple[str, str], _Target] = {} if targets is None else targets
 
     def write(self, table: Table, key_column: str, writes: Sequence[Write]) -> list[Outcome]:
         """See protocol. Rows that share operation, columns and guard are sent together; a change of operation keeps its place."""
@@ -103,8 +123,42 @@ class SqlWriter:
                 for row in rows:
                     outcomes[row.position] = self._insert_drawn(target, row)
             else:
-                self._send(target, rows, outcomes)
+                prepared = self._prepare(target, rows[0].write, rows[0].shape)
+                refused = self._send(
+                    prepared, rows[0].write.op, [prepared.bind(row.values) for row in rows], [row.write.key for row in rows]
+                )
+                outcomes.update({row.position: refused.get(n) or Outcome("done", row.write.key) for n, row in enumerate(rows)})
         return self._with_tokens(target, [outcomes[position] for position in range(len(writes))], writes)
+
+    def write_many(self, table: Table, key_column: str, writes: Writes) -> tuple[list[str | None], dict[int, Outcome]]:
+        """See protocol. Values never stand in objects of their own: columns in, columns to the driver."""
+        target = self._target(table, key_column)
+        refused: dict[int, Outcome] = {}
+        for rows in _alike(writes):
+            part = writes if len(rows) == len(writes.keys) else writes.take(rows)
+            example = part.row(0)
+            blanks = tuple((name, value is None) for name, value in (example.expect or {}).items())
+            shape = self._new_shape(target, example, blanks)
+            expect = part.expect or {}
+            try:
+                given = stored_as_given(self._dialect, target.key, target.key_stored, self._system.schema, part.keys)
+                columns = [*(_stored(part.values[name], store) for name, store in shape.fields),
+                           _stored(part.keys, None if given else target.places[target.key.name][1]), *([] if part.tokens is None or part.op == "insert" else [part.tokens]),
+                           *(_stored(expect[name], store) for name, store in shape.expects)]  # fmt: skip
+            except (ValueError, ArithmeticError, NotConvertible):  # some value cannot be stored: row by row it shows which
+                for n, outcome in enumerate(self.write(table, key_column, [part.row(n) for n in range(len(rows))])):
+                    if outcome.state != "done":
+                        refused[rows[n]] = outcome
+                continue
+            prepared = self._prepare(target, example, shape)
+            found = self._send(prepared, part.op, prepared.bind_all(columns), part.keys)
+            refused.update({rows[n]: outcome for n, outcome in found.items()})
+        if target.layout.version is None or writes.op == "delete":
+            return [None] * len(writes.keys), refused
+        tokens = self._tokens(target, writes.keys)
+        return [None if n in refused else tokens.get(key) for n, key in enumerate(writes.keys)] if refused else list(
+            map(tokens.get, writes.keys)
+        ), refused
 
     def versions(self, table: Table, key_column: str, keys: Sequence[str]) -> dict[str, str | None]:
         target = self._target(table, key_column)
@@ -213,17 +267,18 @@ class SqlWriter:
 
     # --- sending -----------------------------------------------------------------------------------------------------------------
 
-    def _send(self, target: _Target, rows: list[_Row], outcomes: dict[int, Outcome]) -> None:
-        """One group; on a wrong row count or an error the SAVEPOINT is rolled back and each half tried alone."""
-        pending = [rows]
+    def _send(self, prepared: _Prepared, op: str, rows: list[tuple[Any, ...]], keys: Sequence[str | None]) -> dict[int, Outcome]:
+        """One group, all or nothing; on a wrong row count or an error the SAVEPOINT is rolled back and each half tried alone. Returns the
+        outcomes of the rows that were not written, by position."""
+        refused: dict[int, Outcome] = {}
+        pending = [(0, rows)]
         while pending:
-            part = pending.pop()
-            prepared = self._prepare(target, part[0])
+            first, part = pending.pop()
             savepoint = self._connection.begin_nested()
             error, hit = "", len(part)
             try:
-                result = self._connection.exec_driver_sql(prepared.sql, [prepared.bind(row.values) for row in part])
-                if part[0].write.op != "insert":
+                result = self._connection.exec_driver_sql(prepared.sql, part)
+                if op != "insert":
                     hit = result.rowcount
             except (SQLAlchemyError, OverflowError, UnicodeError) as problem:
                 if isinstance(problem, DBAPIError) and problem.connection_invalidated:
@@ -231,26 +286,23 @@ class SqlWriter:
                 error = self._words(problem)
             if not error and hit == len(part):
                 savepoint.commit()
-                for row in part:
-                    outcomes[row.position] = Outcome("done", row.write.key)
                 continue
             savepoint.rollback()
             if len(part) > 1:
                 middle = len(part) // 2
-                pending += [part[middle:], part[:middle]]
+                pending += [(first + middle, part[middle:]), (first, part[:middle])]
             elif error:
-                outcomes[part[0].position] = Outcome("failed", part[0].write.key, error=error)
+                refused[first] = Outcome("failed", keys[first], error=error)
             elif hit == 0:
-                outcomes[part[0].position] = Outcome("stale", part[0].write.key)
+                refused[first] = Outcome("stale", keys[first])
             else:
-                outcomes[part[0].position] = Outcome(
-                    "failed", part[0].write.key, error=f"{hit} rows have this key; nothing was written."
-                )
+                refused[first] = Outcome("failed", keys[first], error=f"{hit} rows have this key; nothing was written.")
+        return refused
 
-    def _prepare(self, target: _Target, row: _Row) -> _Prepared:
-        known = target.prepared.get(row.shape.together)
+    def _prepare(self, target: _Target, write: Write, shape: _Shape) -> _Prepared:
+        known = target.prepared.get(shape.together)
         if known is None:
-            known = target.prepared[row.shape.together] = self._compile(self._statement(target, row), row.shape.names)
+            known = target.prepared[shape.together] = self._compile(self._statement(target, write, shape), shape.names)
         return known
 
     def _compile(self, statement: Any, names: Sequence[str]) -> _Prepared:
@@ -263,16 +315,16 @@ class SqlWriter:
         constants = [name for name in compiled.params if name not in names]
         places = {name: index for index, name in enumerate([*names, *constants])}
         order = [places[name] for name in compiled.positiontup]
-        return _Prepared(str(compiled), itemgetter(*order) if order else tuple, [compiled.params[name] for name in constants])
+        return _Prepared(str(compiled), tuple(order), [compiled.params[name] for name in constants])
 
-    def _statement(self, target: _Target, row: _Row) -> Any:
-        op, _, names_at, has_token, expected = row.shape.together
+    def _statement(self, target: _Target, write: Write, shape: _Shape) -> Any:
+        op, _, names_at, has_token, expected = shape.together
         columns = target.source.c
         values: dict[str, Any] = {name: sa.bindparam(f"v{number}") for number, name in enumerate(names_at)}
         if op != "delete" and target.clock is not None and target.layout.version is not None:
             values[target.layout.version] = target.clock
         if op == "insert":
-            if row.write.key is not None:
+            if write.key is not None:
                 values[target.key_stored.name] = sa.bindparam("key")
             return sa.insert(target.source).values(values)
         guard: list[Any] = [columns[target.key_stored.name] == sa.bindparam("key")]
@@ -319,7 +371,7 @@ class SqlWriter:
         """A row whose key the system gives: alone, its key read from the same statement."""
         returning = ("returning", row.shape.together)
         if returning not in target.prepared:
-            statement = self._statement(target, row).returning(target.source.c[target.key_stored.name])
+            statement = self._statement(target, row.write, row.shape).returning(target.source.c[target.key_stored.name])
             target.prepared[returning] = self._compile(statement, row.shape.names)
         prepared = target.prepared[returning]
         savepoint = self._connection.begin_nested()
@@ -351,44 +403,75 @@ class SqlWriter:
             for o, alive in zip(outcomes, done, strict=True)
         ]
 
-    def _tokens(self, target: _Target, keys: Iterable[str]) -> dict[str, str | None]:
+    def _tokens(self, target: _Target, keys: Sequence[str]) -> dict[str, str | None]:
         known: dict[str, str | None] = {}
         store = self._place(target, target.key.name)[1]
-        wanted = list(dict.fromkeys(keys))
-        for start in range(0, len(wanted), KEYS_AT_ONCE):
-            stored_keys: dict[str, str] = {}  # as the database spells it -> as asked for
-            part: list[Any] = []
-            for given in wanted[start : start + KEYS_AT_ONCE]:
-                try:
-                    stored = given if store is None else store(given)
-                except (ValueError, ArithmeticError):
-                    continue  # not of the key's kind: names no row
-                part.append(stored)
-                stored_keys[str(stored)] = given
-            if not part:
-                continue
-            prepared = self._prepared_tokens(target, len(part))
-            for key, token in self._connection.exec_driver_sql(prepared.sql, prepared.bind(part)):
-                given = stored_keys.get(str(key)) or self._canonical_key(target, str(key))
-                known[given] = None if token is None else str(token)
+        given: list[str] = list(dict.fromkeys(keys))
+        stored: list[Any] = given
+        if not stored_as_given(self._dialect, target.key, target.key_stored, self._system.schema, given):
+            given, stored = [], []
+            for key in dict.fromkeys(keys):
+                with suppress(ValueError, ArithmeticError):  # not of the key's kind: names no row
+                    stored.append(key if store is None else store(key))
+                    given.append(key)
+        in_one_text = keys_of_json(self._dialect, target.key_stored, stored)
+        step = KEYS_AT_ONCE if in_one_text is None else KEYS_IN_JSON
+        for start in range(0, len(stored), step):
+            part = stored[start : start + step]
+            if in_one_text is None:
+                prepared, values = self._prepared_tokens(target, len(part)), part
+            else:
+                prepared, values = self._prepared_tokens(target, in_one_text), [json.dumps(part)]
+            found = self._connection.exec_driver_sql(prepared.sql, prepared.bind(values)).cursor
+            spelled = dict(zip(map(str, part), given[start : start + step], strict=True)) if stored is not given else None
+            for key, token in [] if found is None else found.fetchall():
+                name = str(key)
+                name = name if spelled is None else spelled.get(name, "")
+                known[name or self._canonical_key(target, str(key))] = token if token is None else str(token)
+        if stored is given and len(known.keys() - set(given)):  # another spelling (a case that the database takes for the same)
+            known |= {self._canonical_key(target, key): token for key, token in known.items()}
         return known
 
-    def _prepared_tokens(self, target: _Target, count: int) -> _Prepared:
-        """SELECT key, token of `count` rows by key."""
-        if count not in target.prepared:
+    def _prepared_tokens(self, target: _Target, asked_for: int | Callable[[str], sa.Select[Any]]) -> _Prepared:
+        """SELECT key, token of so many rows by key, or of those whose keys stand in one text."""
+        name = ("tokens", asked_for if isinstance(asked_for, int) else 0)
+        if name not in target.prepared:
             key: Any = sa.column(target.key_stored.name)
             here = asked(self._dialect, target.key, target.key_stored).expression
             token = sa.null() if target.layout.version is None else self._token(target)
+            question: sa.Select[Any] = sa.select(here.label("c0"), token.label("c1")).select_from(target.source)
+            if not isinstance(asked_for, int):
+                compiled = question.where(key.in_(asked_for("?")))
+                text = next(n for n, value in compiled.compile().params.items() if value == "?")
+                target.prepared[name] = self._compile(compiled, [text])
+                return target.prepared[name]
             values = []
-            for number in range(count):
+            for number in range(asked_for):
                 like: Any = bound(self._dialect, target.key_stored, 0 if target.key_stored.nature == "integer" else "")
                 parameter: Any = sa.bindparam(f"k{number}", type_=like.type if isinstance(like, sa.BindParameter) else sa.Text())
                 values.append(sa.cast(parameter, like.type) if isinstance(like, sa.Cast) else parameter)
-            question: sa.Select[Any] = (
-                sa.select(here.label("c0"), token.label("c1")).select_from(target.source).where(key.in_(values))
-            )
-            target.prepared[count] = self._compile(question, [f"k{number}" for number in range(count)])
-        return target.prepared[count]
+            target.prepared[name] = self._compile(question.where(key.in_(values)), [f"k{number}" for number in range(asked_for)])
+        return target.prepared[name]
 
     def _canonical_key(self, target: _Target, key: str) -> str:
         return str(to_canonical(pa.array([key], pa.string()), target.key)[0].as_py())
+
+
+def _stored(values: Sequence[Any], store: Callable[[Any], Any] | None) -> Sequence[Any]:
+    return values if store is None else [store(value) for value in values]
+
+
+def _alike(writes: Writes) -> list[Sequence[int]]:
+    """Rows by the columns that are expected to be blank: those are compared in another way."""
+    every = range(len(writes.keys))
+    mixed = (
+        []
+        if writes.expect is None or writes.op == "insert"
+        else [v for v in writes.expect.values() if None in v and any(one is not None for one in v)]
+    )
+    if not mixed:
+        return [every] if writes.keys else []
+    groups: dict[tuple[bool, ...], list[int]] = {}
+    for n, values in enumerate(zip(*mixed, strict=True)):
+        groups.setdefault(tuple(value is None for value in values), []).append(n)
+    return list(groups.values())

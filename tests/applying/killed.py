@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from synckit.applying import run
+from synckit.applying.bulk import BulkChunk
 from synckit.applying.chunk import Chunk
 from synckit.applying.refusals import to_accept
 from synckit.ledger.ledger import Ledger
@@ -85,6 +86,10 @@ def carry_out(workspace: str, saved: str, fatal: int, rows: int, tell: int) -> N
         moments.around(Chunk, "_write", "writing")
         moments.after(SqlWriter, "write", "written, not committed")
         moments.around(Chunk, "book", "booking")
+        moments.around(BulkChunk, "_intend_all", "the intent of many")
+        moments.around(BulkChunk, "_write_all", "writing many")
+        moments.after(SqlWriter, "write_many", "many written, not committed")
+        moments.around(BulkChunk, "book_all", "booking many")
         moments.around_commits()
         ws.apply(plan, accept=accepted)
 

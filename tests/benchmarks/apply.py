@@ -3,9 +3,10 @@
     python tests/benchmarks/apply.py [--rows 20000] [--postgres URL] [--profile]
 
 Each line is measured in the same run: a plan is applied with its journal and ledger on, while the statements that reach the
-destination are recorded; then the destination is filled anew and the bare driver sends the recorded statements, in the same portions,
-one transaction each. The ratio is rows per second of synckit over those of the bare driver; planning is not part of it. The last column
-is the same ratio in processor time of this process, which a busy machine does not disturb (SQLite works inside the process, PostgreSQL not).
+destination are recorded; then the destination is filled anew and the bare driver sends the recorded statements, as executemany in the
+same portions, one transaction each. Planning is not part of it. "ratio" is rows per second of synckit over those of the bare driver;
+"processor" is the same in processor time of this process, which a busy machine disturbs less (SQLite works inside the process,
+PostgreSQL does not). "journal" is what the journal takes per row in the ledger.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import argparse
 import cProfile
 import json
 import pstats
+import sqlite3
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +130,14 @@ def plain(url: str, statements: list[tuple[str, list[Any]]]) -> tuple[float, flo
     return seconds
 
 
-def measure(what: str, rows: int, postgres: str | None, profile: bool) -> tuple[float, float, float]:
-    """Rows per second of the bare driver and of synckit, and the ratio of their processor times."""
+def journal_bytes(ledger: Path) -> int:
+    with closing(sqlite3.connect(ledger)) as database:
+        sizes = "sum(length(intents) + length(coalesce(outcomes, '')) + length(key_hashes))"
+        return int(database.execute(f"SELECT {sizes} FROM journal_batch").fetchone()[0] or 0)  # noqa: S608
+
+
+def measure(what: str, rows: int, postgres: str | None, profile: bool) -> tuple[float, float, float, float]:
+    """Rows per second of the bare driver and of synckit, the ratio of their processor times, and bytes of journal per row."""
     with tempfile.TemporaryDirectory(prefix="synckit-bench-") as name:
         folder = Path(name)
         urls = {side: postgres or f"sqlite:///{(folder / f'{side}.db').as_posix()}" for side in ("local", "integration")}
@@ -160,7 +168,7 @@ def measure(what: str, rows: int, postgres: str | None, profile: bool) -> tuple[
         bare, bare_busy = plain(urls["integration"], statements)
         if profile:
             pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
-        return rows / bare, rows / seconds, bare_busy / busy
+        return rows / bare, rows / seconds, bare_busy / busy, journal_bytes(folder / "ledger.db") / rows
 
 
 def main() -> None:
@@ -172,14 +180,15 @@ def main() -> None:
     arguments.add_argument("--profile", action="store_true")
     given = arguments.parse_args()
     print(
-        f"{'':<24}{'bare driver':>16}{'synckit':>16}{'ratio':>8}{'processor':>11}   ({given.rows:,} rows, 11 columns, journal and ledger on)"
+        f"{'':<24}{'bare driver':>16}{'synckit':>16}{'ratio':>8}{'processor':>11}{'journal':>13}   ({given.rows:,} rows, 11 columns)"
     )
     for database, url in (("SQLite", None), ("PostgreSQL", given.postgres)):
         if database == "PostgreSQL" and url is None:
             continue
         for what in ("creates", "updates"):
-            bare, ours, busy = measure(what, given.rows, url, given.profile)
-            print(f"{database + ' ' + what:<24}{bare:>12,.0f} r/s{ours:>12,.0f} r/s{ours / bare:>8.2f}{busy:>11.2f}", flush=True)
+            bare, ours, busy, size = measure(what, given.rows, url, given.profile)
+            line = f"{database + ' ' + what:<24}{bare:>12,.0f} r/s{ours:>12,.0f} r/s{ours / bare:>8.2f}{busy:>11.2f}{size:>11.0f} B"
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -183,6 +183,41 @@ def test_a_source_row_is_claimed_by_one_run_until_that_is_over(ledger, run):
         assert tx.claim("CUSTOMER", "local", ["b"], other) == []
 
 
+def test_what_a_batch_in_doubt_may_be_creating_is_held_against_other_runs(ledger, run):
+    with ledger.transaction() as tx:
+        first = tx.journal_batch(batch_of(run))
+        other = tx.start_run("plan-2", "full", "bert", "pc", 2, 1)
+        assert (
+            tx.held_by_others("CUSTOMER", "local", ["l1", "l4"], other)
+            == {"l1"}
+            == set(tx.claim("CUSTOMER", "local", ["l1"], other))
+        )
+        assert tx.held_by_others("CUSTOMER", "local", ["l1"], run) == set() == tx.held_by_others("VENDOR", "local", ["l1"], other)
+        tx.settle_batch(first, Outcomes(["v1", "v2", "v3"]))
+        assert tx.held_by_others("CUSTOMER", "local", ["l1"], other) == set()
+
+
+def test_a_coupling_that_goes_makes_the_next_planned_key_another(ledger):
+    ids = couple(ledger, ("l1", "i1"), ("l2", "i2"))
+    for _ in range(2):
+        with ledger.transaction() as tx:
+            tx.remove_couplings([ids["l1"]])
+        assert ledger.created_times("CUSTOMER") == {("local", "l1"): 1, ("integration", "i1"): 1}
+    ids = couple(ledger, ("l1", "i3"))
+    with ledger.transaction() as tx:
+        tx.couple("CUSTOMER", "l1", "i4", "local", local_exists=lambda key: True)  # pointed elsewhere: i3 is free, too
+    assert ledger.created_times("CUSTOMER") == {("local", "l1"): 2, ("integration", "i1"): 1, ("integration", "i3"): 1}
+
+
+def test_many_couplings_at_once_are_refused_by_name_as_single_ones_are(ledger):
+    couple(ledger, ("l1", "i1"))
+    with ledger.transaction(NOON) as tx:
+        columns = {"local_key": ["l2", "l1", "l3"], "integration_key": ["i2", "i3", "i4"], "local_stamp": ["s2", "s1", "s3"]}
+        refused = tx.add_many_couplings({"mapping": "CUSTOMER", "coupled_by_run": 7}, columns)
+    assert [(no.index, "l1 and" in no.reason or "to i1 already" in no.reason) for no in refused] == [(1, True)]
+    assert ledger.couplings("CUSTOMER")["local_stamp"].to_pylist() == [None, "s2", "s3"]
+
+
 def test_created_partners_are_counted(ledger):
     with ledger.transaction() as tx:
         tx.count_created("CUSTOMER", "local", ["a", "b"])
