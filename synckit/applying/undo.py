@@ -172,7 +172,7 @@ class UndoChunk(CouplingChunk):
                 if refused:
                     tx.book_errors([{"job_id": job, "run_id": applier.run_id, "mapping": name, "local_key": row["local_key"],
                                      "integration_key": row["integration_key"], "code": "coupling_refused", "message": refused}])  # fmt: skip
-            self._book_failures(tx, [(s, o) for s, o in zip(sendings, outcomes, strict=True) if o.state != "done"])
+            self._book_failures(tx, [(s.line, o) for s, o in zip(sendings, outcomes, strict=True) if o.state != "done"])
         for sending, outcome in done:
             self._remember(sending, outcome)
 
