@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +25,7 @@ from synckit.planning.judging import PREFERRED, THRESHOLD
 from synckit.planning.known import known_after
 from synckit.planning.lookalikes import search
 from synckit.planning.pairs import first_synchronisation
-from synckit.planning.reasons import describe
+from synckit.planning.reasons import Described, describe
 from synckit.planning.resemblance import likenesses, resembling
 from synckit.planning.review import review_line
 from synckit.planning.snapshot import SideReader
@@ -35,6 +36,8 @@ from synckit.systems.protocol import Condition
 if TYPE_CHECKING:
     from synckit.planning.duplicates import Duplicates
     from synckit.planning.engine import Planning
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -363,15 +366,20 @@ class MappingPlanner:
         creates: dict[tuple[str, str], pa.Table] = {}
         made: dict[Pass, Creates] = {}
         deferred: list[dict[str, Any]] = []
+        created_in = self._each_pass(planned_creates)
+        alike = {p: self._unjudged(p, resembling(self, p, created_in[p])) for p in bound.passes}
+
+        def describing(me: MappingPlanner, in_pass: Pass) -> Described:
+            likely = alike[in_pass].filter(pc.greater_equal(alike[in_pass].column("score"), THRESHOLD))
+            return describe(me, in_pass, created_in[in_pass], set(likely.column("record").to_pylist()))
+
+        described = self._each_pass(describing)
         for in_pass in bound.passes:
-            created = planned_creates(self, in_pass)
-            made[in_pass] = created
+            made[in_pass] = created = created_in[in_pass]
             if created.table.num_rows:
                 creates[bound.name, in_pass] = created.table
-            likeness = self._unjudged(in_pass, resembling(self, in_pass, created))
-            duplicates.append(likeness)
-            likely = likeness.filter(pc.greater_equal(likeness.column("score"), THRESHOLD))
-            found = describe(self, in_pass, created, set(likely.column("record").to_pylist()))
+            duplicates.append(alike[in_pass])
+            found = described[in_pass]
             rows.append(found.rows)
             changes.append(found.changes)
             errors.append(found.errors)
@@ -441,6 +449,19 @@ class MappingPlanner:
         pairs, changes = first_synchronisation(self, free)
         evidence = pa.Table.from_pylist(list({(e["source_key"], e["existing_side"], e["existing_key"], e["position"]): e for e in self.evidence}.values()), EVIDENCE)  # fmt: skip
         return Likeness(evidence, pairs, changes, tuple(self.search_notes))
+
+    def _each_pass(self, step: Callable[[MappingPlanner, Pass], Found]) -> dict[Pass, Found]:
+        """A step of every pass; side by side where no pass asks what the one before it made of a record."""
+        if not self.planning.request.whole:
+            return {in_pass: step(self, in_pass) for in_pass in self.bound.passes}
+
+        def one(in_pass: Pass) -> Found:
+            with self.con.cursor() as cursor:
+                me = copy.copy(self)
+                me.con = cursor
+                return step(me, in_pass)
+
+        return dict(zip(self.bound.passes, self.executor.map(one, self.bound.passes), strict=True))
 
     def _seen(self, in_pass: Pass) -> str:
         """The latest version among the source rows that the pass looked at, as ISO text (the new watermark)."""
