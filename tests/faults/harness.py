@@ -13,10 +13,12 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "acceptance"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "applying"))
@@ -103,6 +105,7 @@ class Faults:
         with ExitStack() as stack:
             stack.enter_context(self._function(SqlSnapshot, "read", "read"))
             stack.enter_context(self._function(SqlWriter, "write", "write"))
+            stack.enter_context(self._function(SqlWriter, "write_many", "write"))
             stack.enter_context(self._transaction(SqlSystem, "writer", "commit of a system"))
             stack.enter_context(self._transaction(Database, "writing", "commit of the ledger"))
             stack.enter_context(
@@ -177,11 +180,16 @@ def dump(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix == ".db"}
 
 
+def _none_in_bulk(applier: Any, name: str, in_pass: str, rows: pa.Table) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array([False] * rows.num_rows, pa.bool_())])
+
+
 class Stage:
     """A world, a plan of it, edits by others between plan and apply, and what a run without faults makes of them. With `undo` the plan is
-    the undo of that run, and its undo in turn with `again`."""
+    the undo of that run, and its undo in turn with `again`. Without `bulk` every row is sent line by line, as rows of special kinds are."""
 
-    def __init__(self, undo: bool = False, again: bool = False) -> None:
+    def __init__(self, undo: bool = False, again: bool = False, bulk: bool = True) -> None:
+        self.bulk = bulk
         shm = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else None))
         self.checker = Checker(self.folder)
@@ -229,12 +237,16 @@ class Stage:
         for name, content in files.items():
             (self.folder / name).write_bytes(content)
 
+    def way(self) -> Any:
+        """Bulk, or line by line."""
+        return nullcontext() if self.bulk else mock.patch.object(run_module, "goes_in_bulk", _none_in_bulk)
+
     def apply(self) -> None:
-        with open_workspace(self.workspace) as ws:
+        with self.way(), open_workspace(self.workspace) as ws:
             ws.apply(self.plan, accept=to_accept(self.plan))
 
     def resume(self) -> bool:
-        with open_workspace(self.workspace) as ws:
+        with self.way(), open_workspace(self.workspace) as ws:
             return ws.resume() is not None
 
     def _next(self, ws: Workspace) -> dict[str, int]:
@@ -289,7 +301,7 @@ class Stage:
                 if "Apply the plan again" not in said.message:
                     raise
         if self.checker.rows() == self.before[0] and self.checker.couplings() == self.before[1]:
-            with open_workspace(self.workspace) as ws:
+            with self.way(), open_workspace(self.workspace) as ws:
                 runs = {r["plan_id"]: r["status"] for r in ws.ledger.runs().to_pylist()}
                 if self.plan.id not in runs:
                     ws.apply(self.plan, accept=to_accept(self.plan))

@@ -8,9 +8,9 @@ import pytest
 from harness import MODES, Stage
 
 
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    made = Stage()
+@pytest.fixture(scope="module", params=[True, False], ids=["in bulk", "line by line"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    made = Stage(bulk=request.param)
     yield made
     made.close()
 

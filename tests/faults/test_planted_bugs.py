@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -13,6 +14,7 @@ from harness import MODES, Stage
 
 from synckit.applying import chunk as chunk_module
 from synckit.applying import resume as resume_module
+from synckit.applying.bulk import BulkChunk
 from synckit.applying.chunk import Chunk
 from synckit.applying.run import Applier
 from synckit.ledger.transaction import Transaction
@@ -146,11 +148,66 @@ BUGS: dict[str, Bug] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    made = Stage()
+def _written_short(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Of many rows the last is forgotten and called done."""
+
+    def write_many(self: Any, table: Any, key: str, writes: Any) -> Any:
+        if len(writes.keys) < 2:
+            return original(self, table, key, writes)
+        tokens, refused = original(self, table, key, writes.take(range(len(writes.keys) - 1)))
+        return [*tokens, None], refused
+
+    return write_many
+
+
+def _without_guard(original: Callable[..., Any]) -> Callable[..., Any]:
+    def write_many(self: Any, table: Any, key: str, writes: Any) -> Any:
+        return original(self, table, key, replace(writes, tokens=None, expect=None))
+
+    return write_many
+
+
+def _mixed_up(original: Callable[..., Any]) -> Callable[..., Any]:
+    def add(self: Any, same: Any, columns: Any) -> Any:
+        keys = columns["integration_key"]
+        return original(self, same, {**columns, "integration_key": [*keys[1:], *keys[:1]]})
+
+    return add
+
+
+def _unstamped(original: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, same, columns: original(
+        self, same, {**columns, "integration_stamp": [None] * len(columns["integration_key"])}
+    )
+
+
+IN_BULK: dict[str, Bug] = {
+    "in bulk, the source is not looked at again": nothing(BulkChunk, "_look_at_source"),
+    "in bulk, the last row is not written": instead(SqlWriter, "write_many", _written_short),
+    "in bulk, updates are sent without a guard": instead(SqlWriter, "write_many", _without_guard),
+    "in bulk, couplings are not added": nothing(Transaction, "add_many_couplings", []),
+    "in bulk, couplings are mixed up": instead(Transaction, "add_many_couplings", _mixed_up),
+    "in bulk, couplings are added without a stamp": instead(Transaction, "add_many_couplings", _unstamped),
+    "in bulk, updates leave no stamps": nothing(Transaction, "stamp_many"),
+    "in bulk, nothing is booked": nothing(BulkChunk, "book_all"),
+    "in bulk, outcomes are not settled": nothing(Transaction, "settle_batch"),
+}
+
+
+def a_stage(bulk: bool) -> Iterator[Stage]:
+    made = Stage(bulk=bulk)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    yield from a_stage(False)
+
+
+@pytest.fixture(scope="module")
+def stage_in_bulk() -> Iterator[Stage]:
+    yield from a_stage(True)
 
 
 @contextmanager
@@ -189,5 +246,12 @@ def test_the_real_code_passes_where_nothing_fails(stage: Stage) -> None:
 @pytest.mark.parametrize("name", [n if i % 5 == 0 else pytest.param(n, marks=pytest.mark.long) for i, n in enumerate(BUGS)])
 def test_each_planted_bug_is_caught(stage: Stage, name: str) -> None:
     witness = caught(stage, BUGS[name])
+    print(f"{name}: {witness[:200]}")
+    assert witness, f"nobody noticed: {name}"
+
+
+@pytest.mark.parametrize("name", [n if i % 5 == 0 else pytest.param(n, marks=pytest.mark.long) for i, n in enumerate(IN_BULK)])
+def test_each_bug_planted_in_bulk_is_caught(stage_in_bulk: Stage, name: str) -> None:
+    witness = caught(stage_in_bulk, IN_BULK[name])
     print(f"{name}: {witness[:200]}")
     assert witness, f"nobody noticed: {name}"
