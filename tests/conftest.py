@@ -1,10 +1,13 @@
-"""Fixtures that several rooms use: a fresh, empty PostgreSQL and MariaDB database, dropped afterwards."""
+"""Fixtures that several rooms use (a fresh, empty PostgreSQL and MariaDB database, dropped afterwards), and at the end of a run the table of
+scenarios: shown by which test, with what result."""
 
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -47,3 +50,32 @@ def postgres_url() -> Iterator[str]:
 def mariadb_url() -> Iterator[str]:
     """URL of an empty MariaDB database of its own."""
     yield from _fresh(MARIADB, "SYNCKIT_TEST_MARIADB")
+
+
+README = Path(__file__).parent / "acceptance" / "README.md"
+LINE = re.compile(r"\|\s*(S-\d{3})\s*\|\s*(later|not applicable|elsewhere)\s*\|\s*(.*?)\s*\|")
+_shown: dict[str, dict[str, str]] = {}  # scenario -> test -> result
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    for name, value in report.user_properties:
+        if name == "scenario":
+            number, _, result = str(value).partition("|")
+            _shown.setdefault(number, {})[report.nodeid.rpartition("::")[2]] = result
+
+
+def listed() -> dict[str, tuple[str, str]]:
+    """scenario -> (later | not applicable | elsewhere, reason), as the README beside this file lists them."""
+    return {number: (state, reason) for number, state, reason in LINE.findall(README.read_text(encoding="utf-8"))}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _shown:
+        return
+    lines = {number: [(test, result) for test, result in tests.items()] for number, tests in _shown.items()}
+    for number, (state, reason) in listed().items():
+        lines.setdefault(number, []).append((reason, state))
+    terminalreporter.section("scenarios")
+    for number in sorted(lines):
+        for text, result in lines[number]:
+            terminalreporter.write_line(f"{number}  {result:<32} {text}")
