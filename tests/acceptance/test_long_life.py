@@ -214,4 +214,5 @@ def test_a_long_life_ends_equal(life: Life, rounds: int) -> None:
             life.equal()
     life.synchronise()
     life.equal()
-    assert life.conflicts and life.written > rounds
+    assert life.written > rounds
+    assert life.conflicts or rounds < 100  # keys are drawn, so that a short life may have none
