@@ -225,7 +225,13 @@ def plan_mappings(planning: Planning, chosen: Sequence[str]) -> list[MappingPlan
                 continue
             passes = planning.request.passes(bound.mapping)
             if passes:
-                parts.append(plan_mapping(planning, replace(bound, passes=passes), readers))
+                try:
+                    parts.append(plan_mapping(planning, replace(bound, passes=passes), readers))
+                except duckdb.OutOfMemoryException:
+                    raise SynckitError(
+                        f"Mapping {name} cannot be planned with memory: {planning.workspace.memory}. Write more into the workspace, or plan "
+                        "fewer rows."
+                    ) from None
             else:
                 parts.append(against_direction(bound, planning.request))
     return parts

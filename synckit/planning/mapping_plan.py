@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -305,7 +306,12 @@ class MappingPlanner:
             with self.con.cursor() as cursor:
                 cursor.execute(sql.wide(self.bound, in_pass))
 
-        list(self.executor.map(one, self.bound.passes))
+        try:
+            list(self.executor.map(one, self.bound.passes))
+        except duckdb.OutOfMemoryException:  # one after the other takes half the memory
+            for in_pass in self.bound.passes:
+                self.con.execute(f"DROP TABLE IF EXISTS w_{in_pass}")
+                one(in_pass)
 
     def decide(self, in_pass: Pass) -> None:
         con, bound = self.con, self.bound
@@ -461,7 +467,10 @@ class MappingPlanner:
                 me.con = cursor
                 return step(me, in_pass)
 
-        return dict(zip(self.bound.passes, self.executor.map(one, self.bound.passes), strict=True))
+        try:
+            return dict(zip(self.bound.passes, self.executor.map(one, self.bound.passes), strict=True))
+        except duckdb.OutOfMemoryException:  # one after the other takes half the memory
+            return {in_pass: one(in_pass) for in_pass in self.bound.passes}
 
     def _seen(self, in_pass: Pass) -> str:
         """The latest version among the source rows that the pass looked at, as ISO text (the new watermark)."""
