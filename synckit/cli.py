@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import codecs
 import json
-import signal
 import sys
-import threading
-import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 import typer
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from rich.text import Text
 from typer.exceptions import TyperException
 
 from synckit import cli_diagnosis, logs
+from synckit.cli_console import console, frame, opened, progress_bar, reading, show, stoppable, tell, terminal
 from synckit.cli_duplicates import judge
 from synckit.cli_duplicates import register as register_duplicates
+from synckit.cli_first import register as register_first
 from synckit.cli_undo import register as register_undo
 from synckit.cli_verbs import register
 from synckit.errors import SynckitError
@@ -31,7 +22,7 @@ from synckit.planning.plan import Plan
 from synckit.planning.planfile import load_plan
 from synckit.reports.plan_text import frame_view, lines_of, plan_view
 from synckit.reports.wording import is_pending, safe
-from synckit.workspace import Workspace, open_workspace
+from synckit.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="See what a synchronisation of two systems would do, before it does it.",
@@ -53,74 +44,6 @@ Accept = Annotated[list[str] | None, typer.Option("--accept", help="Let this map
 Limit = Annotated[int | None, typer.Option("--limit", help="At most so many lines.")]
 
 
-def _plainer(error: UnicodeError) -> tuple[str, int]:
-    """What a console that lacks a sign gets: the letter without its accent, else ?."""
-    assert isinstance(error, UnicodeEncodeError)
-    found = error.object[error.start : error.end]
-    signs = {"…": "...", "→": "->", "ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE", "’": "'", "–": "-"}
-    plainer = "".join(signs.get(c) or unicodedata.normalize("NFKD", c).encode("ascii", "ignore").decode() or "?" for c in found)
-    return plainer, error.end
-
-
-codecs.register_error("synckit.plain", _plainer)
-
-
-def console(error: bool = False) -> Console:
-    """A console that survives pipes, narrow windows and encodings without the signs we would like."""
-    stream = sys.stderr if error else sys.stdout
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="synckit.plain")
-    wide = None if stream.isatty() else 120
-    return Console(file=stream, highlight=False, markup=False, emoji=False, width=wide, legacy_windows=False,
-                   safe_box=not (stream.encoding or "").lower().startswith("utf"))  # fmt: skip
-
-
-def show(view: RenderableType | str) -> None:
-    console().print(Text(view) if isinstance(view, str) else view)
-
-
-def tell(values: Any) -> None:
-    """Plain values for a program, in ASCII so that every console and pipe carries them."""
-    print(json.dumps(values, indent=1, default=str))
-
-
-def frame(table: pd.DataFrame, as_json: bool, empty: str, limit: int | None = None) -> None:
-    if as_json:
-        tell(lines_of(table if limit is None else table.head(limit)))
-    elif table.empty:
-        show(empty)
-    else:
-        show(frame_view(table, limit))
-
-
-def terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
-
-
-@contextmanager
-def opened(path: str | None) -> Iterator[Workspace]:
-    with open_workspace(path) as ws:
-        yield ws
-
-
-@contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks to stop between two chunks; a second one stops at once (then `synckit resume` tells what became of the rest)."""
-    asked: list[bool] = []
-
-    def ask(number: int, stack: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(True)
-        console(error=True).print(Text("Stopping after the rows that are on their way ..."))
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 # -- planning ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -135,29 +58,6 @@ def present(plan: Plan, as_json: bool, out: str | None) -> None:
         if out is not None:
             show(f"\nSaved as {safe(out)}. Next: synckit show {safe(out)}   or   synckit apply {safe(out)}")
     raise typer.Exit(PENDING if is_pending(plan) else OK)
-
-
-@contextmanager
-def reading(count: int) -> Iterator[Callable[[str, int], None]]:
-    """A spinner on a terminal while systems are read: it appears after a second, and says how many mappings are done."""
-    if not sys.stderr.isatty():
-        yield lambda what, rows: None
-        return
-    columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    bar = Bar(*columns, console=console(error=True), transient=True)
-    task = bar.add_task("Reading", total=count)
-    late = threading.Timer(1, bar.start)
-    late.start()
-
-    def advance(what: str, rows: int) -> None:
-        bar.update(task, advance=1, description=f"{what}: {rows:,} rows")
-
-    try:
-        yield advance
-    finally:
-        late.cancel()
-        late.join()
-        bar.stop()
 
 
 @plans.command("full")
@@ -302,34 +202,6 @@ def _ask_closing(names: list[str]) -> dict[str, bool]:
     if typer.confirm("Keep it set (later runs create nothing by themselves)?", default=True):
         return {}
     return {name: typer.confirm(f"Let later runs create records of {name}?", default=False) for name in names}
-
-
-@contextmanager
-def progress_bar(what: str, wanted: bool) -> Iterator[Callable[[Any], None] | None]:
-    """A bar with rows per second and time left, on a terminal."""
-    if not (wanted and sys.stderr.isatty()):
-        yield None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=console(error=True), transient=True) as bar:
-        task = bar.add_task(what, total=None, speed="")
-
-        def advance(progress: Any) -> None:
-            bar.update(
-                task,
-                description=progress.mapping,
-                completed=progress.done,
-                total=progress.total,
-                speed=f"{progress.rows_per_second:,.0f} rows/s",
-            )
-
-        yield advance
 
 
 def report(run: Any, as_json: bool) -> None:
@@ -503,68 +375,11 @@ def export_couplings(
         show(f"{ws.export_couplings(file):,} couplings written to {safe(file)}.")
 
 
-# -- first contact -------------------------------------------------------------------------------------------------------------------
-
-
-@app.command("demo")
-def demo(
-    folder: Annotated[str, typer.Argument(help="Where to make the demo.")],
-    kind: Annotated[str, typer.Option("--kind", help="sqlite: two databases; exports: two folders of CSV files.")] = "sqlite",
-    force: Annotated[bool, typer.Option("--force", help="Make an earlier demo in this folder anew.")] = False,
-) -> None:
-    """Make two invented companies' systems, plan a full synchronisation of them, and print it. Nothing else is touched."""
-    from synckit.demo import make_demo
-
-    if kind not in ("sqlite", "exports"):
-        raise SynckitError(f'There is no kind of demo "{kind}". Write sqlite or exports.')
-    path = make_demo(Path(folder), kind=kind, force=force)  # type: ignore[arg-type]
-    with opened(str(path)) as ws:
-        with reading(len(ws.order)) as progress:
-            plan = ws.plan_full(progress=progress)
-        show(plan_view(plan))
-    target = Path(folder) / "full.plan"
-    plan.save(str(target))
-    show(f"\nThe demo lies in {safe(path.parent)}: two databases, a ledger, and workspace.yaml, which explains itself. The plan is saved there, too.\n"
-         f"What next:\n  cd {safe(folder)}\n  synckit show full.plan --disposition create     the records it would create, and why\n"
-         "  synckit duplicates full.plan                    those that look like existing records\n"
-         "  synckit apply full.plan                         carry it out (it asks first)\n"
-         "  synckit lab                                     the same in a notebook, with pictures")  # fmt: skip
-
-
-@app.command("init")
-def init(
-    folder: Annotated[str, typer.Argument(help="The folder with two databases or two folders of exports.")] = ".",
-    local: Annotated[str | None, typer.Option("--local", help="The local side: a database URL, a file or a folder.")] = None,
-    integration: Annotated[str | None, typer.Option("--integration", help="The integration side, likewise.")] = None,
-) -> None:
-    """Look at two systems and write a commented workspace that proposes sides, tables, fields and keys."""
-    from synckit.init import propose_workspace, write_workspace
-
-    proposal = propose_workspace(Path(folder), local, integration)
-    path = write_workspace(proposal)
-    for note in proposal.notes:
-        show(f"- {safe(note)}")
-    show(
-        f"\nWritten: {safe(path)}. Read it, change what is wrong, then:\n  synckit check -w {safe(path)}\n  synckit plan full -w {safe(path)}"
-    )
-
-
-@app.command("lab")
-def lab(
-    workspace: WorkspaceOption = None,
-    port: Annotated[int | None, typer.Option("--port", help="The port to serve on.")] = None,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
-) -> None:
-    """Open JupyterLab on the notebooks, in a folder of their own beside the workspace."""
-    from synckit.lab import start_lab
-
-    raise typer.Exit(start_lab(workspace, port, browser))
-
-
 register(app)
 register_duplicates(app)
 cli_diagnosis.register(app)
 register_undo(app)
+register_first(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

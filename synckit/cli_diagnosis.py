@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import pandas as pd
 import typer
 
+from synckit.cli_console import frame, show, tell
 from synckit.errors import SynckitError
 from synckit.workspace import Workspace, open_workspace
 
@@ -34,7 +35,7 @@ def explain(
     plans = [load_plan(p) for p in plan] if plan else None
     with open_workspace(workspace) as ws:
         told = ws.explain(mapping, **{side or "key": key}, plan=plans, full=full)
-    _tell(told.to_dict()) if as_json else _show(told.to_text())
+    tell(told.to_dict()) if as_json else show(told.to_text())
     raise typer.Exit(0 if told.found else 1)
 
 
@@ -57,13 +58,13 @@ def causes(
                 found = ws.cause_records(records, mapping=mapping, run=run)
                 if not len(found):
                     raise SynckitError(f'No error has the cause "{records}". `synckit causes --json` lists them.')
-                return _frame(
+                return frame(
                     found if as_json else found[["run_id", "mapping", "local_key", "integration_key", "message"]], as_json, ""
                 )
             found = ws.causes(mapping, run=run)
     if as_json:
-        return _frame(found, True, "")
-    return _show(causes_text(found) if len(found) else "No error has been booked." if plan is None else "Nothing will fail.")
+        return frame(found, True, "")
+    return show(causes_text(found) if len(found) else "No error has been booked." if plan is None else "Nothing will fail.")
 
 
 def report(
@@ -83,9 +84,9 @@ def report(
         if path is not None:
             write(path)
     if as_json:
-        return _tell(found.to_dict())
-    _show(found.to_text() if html is None and excel is None else found.sentence())
-    return _show("".join(f"Written: {path}\n" for path in (html, excel) if path is not None).rstrip()) if html or excel else None
+        return tell(found.to_dict())
+    show(found.to_text() if html is None and excel is None else found.sentence())
+    return show("".join(f"Written: {path}\n" for path in (html, excel) if path is not None).rstrip()) if html or excel else None
 
 
 def compare(
@@ -107,13 +108,13 @@ def compare(
     else:
         found = compare_plans(load_plan(a), load_plan(b))
     if as_json:
-        _frame(found, True, "")
+        frame(found, True, "")
     else:
-        _show(differences_sentence(found))
+        show(differences_sentence(found))
         if len(found):
             from synckit.reports.plan_text import frame_view
 
-            _show(frame_view(found[["change", "mapping", "pass", "name", "before", "after", "what"]], limit))
+            show(frame_view(found[["change", "mapping", "pass", "name", "before", "after", "what"]], limit))
     raise typer.Exit(2 if len(found) else 0)
 
 
@@ -137,30 +138,18 @@ def read_log(
         if path is not None:
             write(path)
     if as_json:
-        return _tell({**report.to_dict(), "formats": lines_of(log.formats), "notes": list(log.notes)})
+        return tell({**report.to_dict(), "formats": lines_of(log.formats), "notes": list(log.notes)})
     if record is not None:
-        return _show(log.explain(record))
-    _frame(log.formats, False, "")
-    _show("\n".join([*log.notes, "", report.sentence()]))
+        return show(log.explain(record))
+    frame(log.formats, False, "")
+    show("\n".join([*log.notes, "", report.sentence()]))
     if len(report["causes"]):
-        _show("\n" + causes_text(report["causes"], 10))
+        show("\n" + causes_text(report["causes"], 10))
     written = [f"Written: {p}" for p in (html, excel) if p is not None]
-    return _show("\n" + "\n".join(written)) if written else None
+    return show("\n" + "\n".join(written)) if written else None
 
 
 # -- what they share ---------------------------------------------------------------------------------------------------------------
-
-
-def _tell(values: Any) -> None:
-    from synckit.cli import tell
-
-    tell(values)
-
-
-def _show(view: Any) -> None:
-    from synckit.cli import show
-
-    show(view)
 
 
 def data_text(findings: pd.DataFrame) -> str:
@@ -175,15 +164,9 @@ def print_catalogue(as_json: bool) -> None:
     from synckit.diagnosis.catalogue import catalogue, catalogue_page
 
     if as_json:
-        _tell(catalogue().to_dict("records"))
+        tell(catalogue().to_dict("records"))
     else:
         print(catalogue_page())
-
-
-def _frame(table: pd.DataFrame, as_json: bool, empty: str) -> None:
-    from synckit.cli import frame
-
-    frame(table, as_json, empty)
 
 
 def register(app: typer.Typer) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
+from synckit.cli_console import frame, opened, show
 from synckit.errors import SynckitError
 from synckit.planning.judging import THRESHOLD
 from synckit.planning.plan import Plan
@@ -34,8 +35,6 @@ def duplicates(
     as_json: Annotated[bool, typer.Option("--json", help="Print plain values for a program.")] = False,
 ) -> None:  # fmt: skip
     """Planned creates beside the existing records that they look like, and why."""
-    from synckit.cli import frame, opened, show
-
     if what_if or judged or not_the_same or same_after_all:
         with opened(workspace) as ws:
             if judged:

@@ -15,11 +15,12 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
+from synckit.cli_console import opened
 from synckit.errors import SynckitError
 from synckit.planning.plan import Plan
 from synckit.reports.plan_text import frame_view, lines_of, plain
 from synckit.reports.wording import is_pending, safe
-from synckit.workspace import Workspace, open_workspace
+from synckit.workspace import Workspace
 
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="Workspace file; left out: the one in this folder.")
@@ -54,7 +55,7 @@ def plan_modified(
     direction: Direction = None, believe: Believe = None, out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan a synchronisation of modified records."""
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         _show(
             ws.plan_modified(
                 mapping or None, from_start=from_start, unconditional=unconditional, direction=direction, believe=believe or ()
@@ -71,7 +72,7 @@ def plan_records(
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan a synchronisation of chosen records; with --direction that side's values win."""
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         _some(local, integration)
         _show(
             ws.plan_records(mapping, local=local or (), integration=integration or (), direction=direction, create=create),
@@ -88,7 +89,7 @@ def plan_coupling(
 ) -> None:  # fmt: skip
     """Plan to couple pairs of records, or, without --pair, to couple by match: over the fields marked use_for_match, all uncoupled
     records or those named with --local."""
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         pairs = None if not pair else [_pair(text) for text in pair]
         if pairs and local:
             raise SynckitError("Give the pairs, or the local records to match, not both.")
@@ -102,7 +103,7 @@ def plan_uncoupling(
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan to remove couplings: of some records, of a mapping, or all."""
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         _show(ws.plan_uncoupling(mapping, local=local or (), integration=integration or ()), out, as_json)
 
 
@@ -111,7 +112,7 @@ def plan_restore(
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan to recreate the missing record of broken couplings."""
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         _show(ws.plan_restore(mapping, local=local or (), integration=integration or ()), out, as_json)
 
 
@@ -120,7 +121,7 @@ def plan_retry(
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan to take skipped records up again."""
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         _show(ws.plan_retry(mapping, local=local or (), integration=integration or ()), out, as_json)
 
 
@@ -146,7 +147,7 @@ def sync_modified(
     0: every row is fine. 3: finished, but rows failed or are in conflict. 1: nothing applied (a guard, another run, an error), or not
     all attempted. 130: cancelled. Creates that look like existing records are left out and held, until someone lifts that.
     """
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         note = _logger(ws, log)
         try:
             code, line, told = _unattended(
@@ -250,7 +251,7 @@ def couple(
     """Couple two records (--sync to or from adds the first synchronisation), or with --by-match all that match."""
     if by_match == (local is not None) or (local is None) != (integration is None):
         raise SynckitError("Name both records, or couple the mapping by match: synckit couple MAPPING --by-match.")
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         pairs = None if local is None or integration is None else [(local, integration)]
         plan = ws.plan_coupling(mapping, pairs, sync=_sync(sync), starting_from=_side(starting_from))
         _ask_and_apply(ws, plan, yes, out, as_json)
@@ -262,7 +263,7 @@ def uncouple(
     yes: Yes = False, out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Remove couplings; clears the company's mark on the integration rows."""
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         if not whole:
             _some(key, integration, " To uncouple the whole mapping, say --all.")
         plan = ws.plan_uncoupling(mapping, local=() if whole else key or (), integration=() if whole else integration or ())
@@ -274,7 +275,7 @@ def retry(
     workspace: WorkspaceOption = None, integration: IntegrationOption = None, yes: Yes = False, out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Take skipped records up again, and synchronise them."""
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         plan = ws.plan_retry(mapping, local=key or (), integration=integration or ())
         n = sum(len(head.released) for head in plan.base.mappings.values())
         told = "No record is skipped." if not n else f"{n:,} {'record is' if n == 1 else 'records are'} taken up again."
@@ -286,7 +287,7 @@ def restore(
     workspace: WorkspaceOption = None, integration: IntegrationOption = None, yes: Yes = False, out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Recreate the missing record of broken couplings."""
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         _ask_and_apply(ws, ws.plan_restore(mapping, local=key or (), integration=integration or ()), yes, out, as_json)
 
 
@@ -295,7 +296,7 @@ def lift(
     integration: IntegrationOption = None,
 ) -> None:  # fmt: skip
     """Lift the hold on records, so that the next run looks at them again."""
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         _some(key, integration)
         n = ws.lift(mapping, local=key or (), integration=integration or ())
         typer.echo(
@@ -308,7 +309,7 @@ def broken(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """List couplings one of whose records was deleted."""
-    with _open(workspace) as ws:
+    with opened(workspace) as ws:
         frame = ws.broken(mapping)
         if as_json:
             typer.echo(json.dumps(lines_of(frame), ensure_ascii=False, indent=1))
@@ -317,15 +318,6 @@ def broken(
 
 
 # -- what they share ---------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _open(path: Path | None) -> Iterator[Workspace]:
-    ws = open_workspace(path)
-    try:
-        yield ws
-    finally:
-        ws.close()
 
 
 def _show(plan: Plan, out: Path | None, as_json: bool) -> None:

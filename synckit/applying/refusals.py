@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from synckit.errors import SynckitError
 from synckit.planning.bind import DESTINATION, SIDES, Side, bind
-from synckit.planning.mapping_plan import fingerprint
 from synckit.planning.plan import Plan
+from synckit.planning.planned_mapping import fingerprint
 from synckit.planning.review import COUPLE
 from synckit.planning.tables import WRITES
 

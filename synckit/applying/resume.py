@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from synckit.applying.actual import COUPLING
 from synckit.applying.chunk import Chunk, Line, Sending
 from synckit.applying.progress import Progress, Run
-from synckit.applying.run import COUPLING, Applier
+from synckit.applying.run import Applier
 from synckit.applying.values import typed
 from synckit.errors import SynckitError
 from synckit.ledger.lease import Holder

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from synckit.applying import couplings as by_hand
 from synckit.applying import undo
+from synckit.applying.actual import COUPLING, actual_counters, coupled_first, differences
 from synckit.applying.bulk import BulkChunk, goes_in_bulk
 from synckit.applying.bulk import chunks as bulk_chunks
 from synckit.applying.chunk import Chunk, Line, journal_uncoupled
@@ -30,14 +31,13 @@ from synckit.planning import judgements
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind, carries_alone
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import plan_bytes
-from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT, COUNTER_OF, COUNTERS, COUPLES, UNMATCHED, WRITES
+from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT, COUNTER_OF, COUPLES, UNMATCHED, WRITES
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
 
 ROWS_AT_ONCE = 5000
 HEARTBEAT = timedelta(seconds=20)
-COUPLING = "coupling"  # type of a coupling job, and its place among the jobs of a mapping
 EQUAL_AT_ONCE = 20_000
 #: Dispositions that are booked when their job begins, or that the booking looks at.
 BOOKED = (*COUPLES, *BOOKED_AS_FAILED, "excluded", "not coupled", "remove coupling")
@@ -97,12 +97,6 @@ def _later(seen: str, mark: str | None) -> bool:
     if not mark:
         return True
     return int(seen) > int(mark) if seen.isdecimal() and mark.isdecimal() else seen > mark
-
-
-def _coupled_first(table: pa.Table) -> pa.ChunkedArray:
-    """Which rows of a mapping that is coupled by match belong to its coupling job, not to the synchronisation that follows."""
-    unmatched = pc.and_(pc.equal(table["disposition"], "will fail"), pc.is_in(table["code"], pa.array(UNMATCHED)))
-    return pc.or_(pc.equal(table["disposition"], "coupling"), unmatched)
 
 
 class Applier:
@@ -181,7 +175,7 @@ class Applier:
                     self,
                     tx,
                     name,
-                    [r for p in self.plan.base.mappings[name].passes for r in self._table(name, p, step=1).to_pylist()],
+                    [r for p in self.plan.base.mappings[name].passes for r in self.table(name, p, step=1).to_pylist()],
                 )
 
     def _judge(self) -> None:
@@ -206,18 +200,18 @@ class Applier:
 
     def result(self, status: str, closing: dict[str, str], message: str) -> Run:
         written = sum(1 for state, _ in self.state.values() if state == "done")
-        for row in self._differences():
+        for row in differences(self):
             told = {n: row[n] for n in ("mapping", "pass", "local_key", "integration_key", "planned", "actual")}
             note("row not as planned", logging.WARNING, run=self.run_id, **told)
             note("why a row is not as planned", logging.DEBUG, run=self.run_id, **told, reason=row["reason"])  # may hold values
         note("run ended", run=self.run_id, status=status, written=written, planned=self.plan.writes)
-        return run_of(self.ws, self.run_id, status, self._differences(), closing, written, self.plan.writes, message)
+        return run_of(self.ws, self.run_id, status, differences(self), closing, written, self.plan.writes, message)
 
     def _end(self, status: str, message: str) -> None:
         with self.ws.ledger.transaction(epoch=self.epoch) as tx:
             for place, job in self.jobs.items():
                 if place not in self.finished_jobs:
-                    tx.finish_job(job, self._counters(*place), message)
+                    tx.finish_job(job, actual_counters(self, *place), message)
             tx.finish_run(self.run_id, status, message)
             if status != "interrupted":
                 tx.drop_plan(self.run_id)
@@ -256,10 +250,10 @@ class Applier:
         place = (name, in_pass)
         if place in self.finished_jobs:
             return
-        table = self._table(name, in_pass, step=1)
+        table = self.table(name, in_pass, step=1)
         head = self.plan.base.mappings[name]
         if head.matched:
-            table = table.filter(pc.invert(_coupled_first(table)))
+            table = table.filter(pc.invert(coupled_first(table)))
             counted = [d for d, counter in COUNTER_OF.items() if counter or d == "excluded"]
             if not table.filter(pc.is_in(table["disposition"], pa.array(counted))).num_rows:
                 return  # nothing was coupled, or nothing is to follow: no synchronisation, no job
@@ -277,7 +271,7 @@ class Applier:
                 tx.set_watermark(name, source, seen or None)
             elif seen and _later(seen, self.ws.ledger.watermarks(name).get(source)):
                 tx.set_watermark(name, source, seen)
-            counters = self._counters(name, in_pass)
+            counters = actual_counters(self, name, in_pass)
             tx.finish_job(self.jobs[place], counters, head.messages.get(in_pass, ""))
         self.finished_jobs.add(place)
         note("job finished", run=self.run_id, job=self.jobs[place], mapping=name, direction=PASS_DIRECTION[in_pass], **counters)
@@ -304,8 +298,8 @@ class Applier:
         in_pass, place = head.passes[0], (name, COUPLING)
         if place in self.finished_jobs:
             return
-        table = self._table(name, in_pass, step=1)
-        rows = table.filter(_coupled_first(table)).to_pylist()
+        table = self.table(name, in_pass, step=1)
+        rows = table.filter(coupled_first(table)).to_pylist()
         if place not in self.jobs:
             now = by_hand.versions_now(self, name, in_pass, rows)
             with self.ws.ledger.transaction(epoch=self.epoch) as tx:
@@ -315,11 +309,11 @@ class Applier:
                 by_hand.carry_out(self, tx, name, in_pass, job, rows, now)
                 self._book_predicted(tx, name, in_pass, job, rows)
         with self.ws.ledger.transaction(epoch=self.epoch) as tx:
-            tx.finish_job(self.jobs[place], self._counters(*place))
+            tx.finish_job(self.jobs[place], actual_counters(self, *place))
         self.finished_jobs.add(place)
 
     def _second_step(self, name: str, in_pass: Pass) -> None:
-        rows = self._table(name, in_pass, step=2).to_pylist()
+        rows = self.table(name, in_pass, step=2).to_pylist()
         self._write(DESTINATION[in_pass], self._chunks(self._lines(name, in_pass, rows)))
 
     def _write(self, side: Side, chunks: Iterator[Chunk]) -> None:
@@ -345,7 +339,7 @@ class Applier:
         yield from self._chunks(self._lines(name, in_pass, alone.to_pylist()))
         yield from bulk_chunks(self, name, in_pass, rows.filter(pc.invert(new)), ROWS_AT_ONCE)
 
-    def _table(self, name: str, in_pass: str, step: int) -> pa.Table:
+    def table(self, name: str, in_pass: str, step: int) -> pa.Table:
         r = self.rows
         mine = pc.and_(
             pc.and_(pc.equal(r.column("mapping"), name), pc.equal(r.column("pass"), in_pass)), pc.equal(r.column("step"), step)
@@ -564,44 +558,3 @@ class Applier:
                 numbers = snapshot.read(side.table, [column.name]).read_all().column(0).cast(pa.string()).to_pylist()
             self._series[name, in_pass] = NumberSeries(name, numbers)
         return self._series[name, in_pass]
-
-    # -- counting ------------------------------------------------------------------------------------------------------------------
-
-    def _counters(self, name: str, in_pass: str) -> dict[str, int]:
-        """The eight counters as they became: the planned ones, with every row that came out differently moved to where it belongs.
-        `in_pass` "coupling": those of the coupling job that comes first where a mapping is coupled by match."""
-        head = self.plan.base.mappings[name]
-        counters = dict.fromkeys(COUNTERS, 0)
-        matched = self.plan.coupling_counters(name)
-        if in_pass == COUPLING:
-            counters["failed"] = matched["failed"]
-        else:
-            for disposition, n in self.plan.counts[name, in_pass].items():
-                counter = COUNTER_OF[disposition]
-                if counter is not None and disposition not in CARRIED_OUT:
-                    counters[counter] += n
-            if in_pass == head.passes[0]:
-                counters["failed"] -= matched["failed"]
-        table = self._table(name, head.passes[0] if in_pass == COUPLING else in_pass, step=1)
-        if head.matched:
-            first = _coupled_first(table)
-            table = table.filter(first if in_pass == COUPLING else pc.invert(first))
-        rows = table.filter(pc.is_in(table["disposition"], pa.array(CARRIED_OUT))).select(["disposition", "line", "table"])
-        for disposition, line, written in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-            if line in self.state:
-                state = self.state[line][0]
-                counters[{"done": str(COUNTER_OF[disposition]), "skipped": "skipped"}.get(state, "failed")] += 1
-                counters["modified"] += state == "done" and disposition == "uncoupling" and written is not None
-        return counters
-
-    def _differences(self) -> list[dict[str, object]]:
-        """Every planned write that did not come out as planned."""
-        found: list[dict[str, object]] = []
-        done = pa.array([line for line, (state, _) in self.state.items() if state == "done"], pa.int64())
-        writes = self.rows.filter(pc.is_in(self.rows.column("disposition"), pa.array(CARRIED_OUT)))
-        writes = writes.filter(pc.invert(pc.is_in(writes["line"], done)))
-        for row in writes.to_pylist():
-            state, reason = self.state.get(row["line"], ("not attempted", "The run ended before this row."))
-            found.append({"mapping": row["mapping"], "pass": row["pass"], "record": row["record"], "local_key": row["local_key"],
-                          "integration_key": row["integration_key"], "planned": row["disposition"], "actual": state, "reason": reason})  # fmt: skip
-        return found

@@ -70,7 +70,7 @@ def back_before_deletes(applier: Applier) -> None:
         before = len(applier.state)
         for name in reversed(applier.plan.mappings):
             for in_pass in applier.plan.base.mappings[name].passes:
-                rows = applier._table(name, in_pass, step=1).to_pylist()
+                rows = applier.table(name, in_pass, step=1).to_pylist()
                 applier._begin(name, in_pass, rows)
                 done = {n for n, (state, _) in applier.state.items() if state == "done"}
                 ready = [r for r in rows if r["disposition"] != "delete" and done.issuperset(waits.get(r["line"], ()))]

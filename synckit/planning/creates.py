@@ -12,9 +12,11 @@ from synckit.mapping.filters import parse_filter
 from synckit.mapping.model import Pass, Template
 from synckit.planning import reconcile as sql
 from synckit.planning.bind import DESTINATION, SOURCE, BoundMapping
+from synckit.planning.tables import CHANGES
 
 if TYPE_CHECKING:
-    from synckit.planning.mapping_plan import MappingPlanner, WrittenColumn
+    from synckit.planning.mapping_plan import MappingPlanner
+    from synckit.planning.planned_mapping import WrittenColumn
 
 NEXT_NUMBER = "next number"  #: how a number shows that is drawn only when applying
 VALUE = "="  #: before the names of columns that hold values, so that a column may be called "key" or "record"
@@ -52,7 +54,7 @@ def chosen_template(bound: BoundMapping, in_pass: Pass, batch: pa.RecordBatch) -
 def planned_creates(planner: MappingPlanner, in_pass: Pass) -> Creates:
     """Every create of one pass, in record order, with templates applied over mapped values (1.4, and D "template value replaces")."""
     from synckit.planning.engine import planned_key
-    from synckit.planning.mapping_plan import WrittenColumn
+    from synckit.planning.planned_mapping import WrittenColumn
 
     bound, con = planner.bound, planner.con
     destination = bound.destination(in_pass)
@@ -166,3 +168,19 @@ def _next_option(planner: MappingPlanner) -> int:
 
 
 __all__ = ["NEXT_NUMBER", "VALUE", "Creates", "chosen_template", "planned_creates", "templates"]
+
+
+def created_field(
+    mapping: str, in_pass: str, table: pa.Table, field: str, column: str, values: pa.ChunkedArray, origin: str
+) -> pa.Table:
+    """Field rows (CHANGES) of creates: one column that new rows get, with its values, where there is one."""
+    n = table.num_rows
+    whole = pa.table(
+        {
+            "mapping": pa.repeat(pa.scalar(mapping), n), "pass": pa.repeat(pa.scalar(in_pass), n), "record": table.column("record"),
+            "step": pa.repeat(pa.scalar(1, pa.int8()), n), "field": pa.repeat(pa.scalar(field), n), "column": pa.repeat(pa.scalar(column), n),
+            "old": pa.nulls(n, pa.string()), "new": values, "origin": pa.repeat(pa.scalar(origin), n),
+            "ref_mapping": pa.nulls(n, pa.string()), "ref_key": pa.nulls(n, pa.string()),
+        }
+    ).cast(CHANGES)  # fmt: skip
+    return whole.filter(pc.is_valid(whole.column("new")))

@@ -25,9 +25,10 @@ from synckit.mapping.rules import TableMap
 from synckit.mapping.transformation import RuleBook
 from synckit.planning import reconcile as sql
 from synckit.planning.bind import SIDES, BoundMapping, Side, bind
-from synckit.planning.mapping_plan import MappingHead, MappingPlan, fingerprint, plan_mapping
+from synckit.planning.mapping_plan import plan_mapping
 from synckit.planning.plan import Plan, PlanBase
 from synckit.planning.plan import Side as PlanSide
+from synckit.planning.planned_mapping import MappingHead, MappingPlan, fingerprint
 from synckit.planning.request import Request
 from synckit.planning.snapshot import Tables
 from synckit.planning.steps import second_steps

@@ -225,11 +225,11 @@ class Judging:
     base: PlanBase
     decisions: tuple[Decision, ...]
 
-    def _name(self, mapping: str) -> str:
-        raise NotImplementedError
+    if TYPE_CHECKING:
 
-    def _with(self, decision: Decision) -> Plan:
-        raise NotImplementedError
+        def _name(self, mapping: str) -> str: ...
+        def _with(self, decision: Decision) -> Plan: ...
+        def _replaced(self, decisions: tuple[Decision, ...]) -> Plan: ...
 
     def duplicates(self, mapping: str | None = None, threshold: float = THRESHOLD) -> pd.DataFrame:
         """Planned creates beside the records that they look like, from a score of `threshold` on, best first within each create.
@@ -374,9 +374,6 @@ class Judging:
         if tuple(kept) == self.decisions:
             raise SynckitError(f"Nothing was decided on {name} {local or integration}.")
         return self._replaced(tuple(kept))
-
-    def _replaced(self, decisions: tuple[Decision, ...]) -> Plan:
-        raise NotImplementedError
 
     def decided(self, mapping: str) -> pd.DataFrame:
         """Every decision that stands, one line per record: kind, local_key, integration_key, value, note, by."""

@@ -13,7 +13,8 @@ from synckit.planning.bind import SOURCE, Side
 from synckit.planning.creates import VALUE
 
 if TYPE_CHECKING:
-    from synckit.planning.mapping_plan import MappingPlan, MappingPlanner
+    from synckit.planning.mapping_plan import MappingPlanner
+    from synckit.planning.planned_mapping import MappingPlan
 
 
 def known_after(planner: MappingPlanner, plan: MappingPlan) -> pa.Table:

@@ -17,9 +17,9 @@ from synckit.mapping.schema import nearest
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side
 from synckit.planning.engine import QUIET, Planning, assemble, plan_mappings
 from synckit.planning.looking import Lost, Seen, look, lost, plain_text
-from synckit.planning.mapping_plan import MappingHead, MappingPlan, fingerprint
 from synckit.planning.overlay import OverlaidLedger, Overlay
 from synckit.planning.plan import Plan
+from synckit.planning.planned_mapping import MappingHead, MappingPlan, fingerprint
 from synckit.planning.snapshot import option_rows
 from synckit.planning.tables import CHANGES, CONFLICTS, DEPENDS, DUPLICATES, ERRORS, REVIEW, ROWS
 

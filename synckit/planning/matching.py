@@ -18,9 +18,10 @@ from synckit.planning.bind import SIDES, BoundMapping, Side
 from synckit.planning.engine import QUIET, Planning
 from synckit.planning.looking import Seen
 from synckit.planning.manual import _joined, assembled, mapping_part, row_line
-from synckit.planning.mapping_plan import MappingPlan, plan_mapping
+from synckit.planning.mapping_plan import plan_mapping
 from synckit.planning.overlay import OverlaidLedger, Overlay
 from synckit.planning.plan import Plan
+from synckit.planning.planned_mapping import MappingPlan
 from synckit.planning.request import Request
 from synckit.planning.review import COUPLE
 from synckit.planning.snapshot import option_rows

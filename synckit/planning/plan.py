@@ -22,10 +22,10 @@ import pyarrow.ipc
 
 from synckit.errors import SynckitError
 from synckit.mapping.schema import nearest
-from synckit.planning.creates import NEXT_NUMBER, VALUE
+from synckit.planning.creates import NEXT_NUMBER, VALUE, created_field
 from synckit.planning.decisions import carried_out, check_resolution, children_of, conflicting_rows
 from synckit.planning.judging import Judging, created_rows, likely
-from synckit.planning.mapping_plan import MappingHead
+from synckit.planning.planned_mapping import MappingHead
 from synckit.planning.tables import CARRIED_OUT, CHANGES, COUNTER_OF, COUNTERS, in_coupling_job
 
 ORDER = tuple(COUNTER_OF)
@@ -340,11 +340,11 @@ class Plan(Judging):
         tables = []
         for written in head.columns[in_pass]:  # type: ignore[index]
             values = table.column(VALUE + written.column)
-            tables.append(_created_field(mapping, in_pass, table, written.field, written.column, values, written.origin))
+            tables.append(created_field(mapping, in_pass, table, written.field, written.column, values, written.origin))
         drawn = head.drawn.get(in_pass)  # type: ignore[call-overload]
         if drawn:
             values = pa.chunked_array([pa.repeat(pa.scalar(NEXT_NUMBER), table.num_rows)])
-            tables.append(_created_field(mapping, in_pass, table, drawn, drawn, values, "number series"))
+            tables.append(created_field(mapping, in_pass, table, drawn, drawn, values, "number series"))
         return pa.concat_tables([CHANGES.empty_table(), *tables])
 
     def uncoupled(self, mapping: str) -> pd.DataFrame:
@@ -582,21 +582,6 @@ def _numbered(table: pa.Table) -> pa.Table:
         nth[index] = seen.get(place, 0)
         seen[place] = nth[index] + 1
     return table.append_column("nth", pa.array(nth))
-
-
-def _created_field(
-    mapping: str, in_pass: str, table: pa.Table, field: str, column: str, values: pa.ChunkedArray, origin: str
-) -> pa.Table:
-    n = table.num_rows
-    whole = pa.table(
-        {
-            "mapping": pa.repeat(pa.scalar(mapping), n), "pass": pa.repeat(pa.scalar(in_pass), n), "record": table.column("record"),
-            "step": pa.repeat(pa.scalar(1, pa.int8()), n), "field": pa.repeat(pa.scalar(field), n), "column": pa.repeat(pa.scalar(column), n),
-            "old": pa.nulls(n, pa.string()), "new": values, "origin": pa.repeat(pa.scalar(origin), n),
-            "ref_mapping": pa.nulls(n, pa.string()), "ref_key": pa.nulls(n, pa.string()),
-        }
-    ).cast(CHANGES)  # fmt: skip
-    return whole.filter(pc.is_valid(whole.column("new")))
 
 
 __all__ = ["Decision", "Plan", "PlanBase", "Side", "replace_decisions"]

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synckit.errors import SynckitError
-from synckit.planning.mapping_plan import MappingHead, WrittenColumn
 from synckit.planning.plan import Decision, Plan, PlanBase, Side
+from synckit.planning.planned_mapping import MappingHead, WrittenColumn
 from synckit.planning.tables import EVIDENCE, PAIR_CHANGES, PAIRS
 
 FORMAT = "synckit plan"

@@ -15,7 +15,8 @@ from synckit.planning.tables import CHANGES, ROWS
 
 if TYPE_CHECKING:
     from synckit.planning.engine import Planning
-    from synckit.planning.mapping_plan import MappingPlan, MappingPlanner
+    from synckit.planning.mapping_plan import MappingPlanner
+    from synckit.planning.planned_mapping import MappingPlan
 
 
 def second_steps(planning: Planning, parts: list[MappingPlan]) -> None:

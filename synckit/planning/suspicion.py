@@ -12,7 +12,7 @@ from synckit.planning.tables import ROWS
 
 if TYPE_CHECKING:
     from synckit.planning.engine import Planning
-    from synckit.planning.mapping_plan import MappingPlan
+    from synckit.planning.planned_mapping import MappingPlan
 
 #: So many coupled rows missing on one side, and this share of a mapping's couplings, are no day's work any more.
 AT_LEAST, SHARE = 10, 0.05

@@ -19,8 +19,8 @@ from synckit.planning.bind import SIDES, Side
 from synckit.planning.engine import Planning
 from synckit.planning.looking import Seen, look, plain_text
 from synckit.planning.manual import Line, assembled, change_line, mapping_part, row_line
-from synckit.planning.mapping_plan import MappingPlan
 from synckit.planning.plan import Plan
+from synckit.planning.planned_mapping import MappingPlan
 from synckit.planning.stage import canonical
 from synckit.systems.canonical import version_column
 from synckit.systems.protocol import VERSION_TOKEN

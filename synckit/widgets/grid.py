@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -96,9 +97,9 @@ class Grid(Screen):
 
     # -- what a view draws -----------------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def row(self, line: int, values: dict[str, Any]) -> State:
         """A line as it is drawn: {"cells": [...], "tick": true | false | null, "dim": bool}."""
-        raise NotImplementedError
 
     def detail(self, line: int) -> list[State]:
         """The blocks of an open line."""

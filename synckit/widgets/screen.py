@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ Message = dict[str, Any]
 State = dict[str, Any]
 
 
-class Screen:
+class Screen(ABC):
     """A presenter. `receive` takes a message like {"do": "search", "text": "gent"} and calls `do_search(text="gent")`; `state` and
     `window` are what a view draws; `changed` is told whenever it should draw again."""
 
@@ -44,16 +45,17 @@ class Screen:
             self.error = f"That did not work: {type(error).__name__}: {error}"
         self.changed()
 
+    @abstractmethod
     def state(self) -> State:
-        raise NotImplementedError
+        """What the view draws."""
 
     def window(self, start: int, n: int) -> dict[str, Any]:
         """Rows for a view that windows its rows; screens without rows have none."""
         return {"start": 0, "rows": []}
 
+    @abstractmethod
     def html(self) -> str:
         """The screen without any code running: for reopened and exported notebooks."""
-        raise NotImplementedError
 
     # -- in a notebook -------------------------------------------------------------------------------------------------------------
 

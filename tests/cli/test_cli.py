@@ -102,7 +102,7 @@ def test_the_unexpected_asks_to_be_reported_without_a_traceback(
     def broken(*_: object) -> None:
         raise RuntimeError("boom \x1b[31m")
 
-    monkeypatch.setattr("synckit.cli.open_workspace", broken)
+    monkeypatch.setattr("synckit.cli_console.open_workspace", broken)
     said = synckit("mappings")
     assert said.code == 1 and "Please report it; with --debug" in said.err
     assert "Traceback" not in said.err and "\x1b" not in said.err
@@ -114,7 +114,7 @@ def test_ctrl_c_exits_130(synckit: Callable[..., Said], folder: Path, monkeypatc
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("synckit.cli.open_workspace", stopped)
+    monkeypatch.setattr("synckit.cli_console.open_workspace", stopped)
     assert synckit("mappings").code == 130
 
 

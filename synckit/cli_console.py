@@ -1,0 +1,142 @@
+"""What the command line has in common: a console for every terminal, frames and JSON, progress, and stopping between two chunks."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import signal
+import sys
+import threading
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from synckit.reports.plan_text import frame_view, lines_of
+from synckit.workspace import Workspace, open_workspace
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    """What a console that lacks a sign gets: the letter without its accent, else ?."""
+    assert isinstance(error, UnicodeEncodeError)
+    found = error.object[error.start : error.end]
+    signs = {"…": "...", "→": "->", "ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE", "’": "'", "–": "-"}
+    plainer = "".join(signs.get(c) or unicodedata.normalize("NFKD", c).encode("ascii", "ignore").decode() or "?" for c in found)
+    return plainer, error.end
+
+
+codecs.register_error("synckit.plain", _plainer)
+
+
+def console(error: bool = False) -> Console:
+    """A console that survives pipes, narrow windows and encodings without the signs we would like."""
+    stream = sys.stderr if error else sys.stdout
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="synckit.plain")
+    wide = None if stream.isatty() else 120
+    return Console(file=stream, highlight=False, markup=False, emoji=False, width=wide, legacy_windows=False,
+                   safe_box=not (stream.encoding or "").lower().startswith("utf"))  # fmt: skip
+
+
+def show(view: RenderableType | str) -> None:
+    console().print(Text(view) if isinstance(view, str) else view)
+
+
+def tell(values: Any) -> None:
+    """Plain values for a program, in ASCII so that every console and pipe carries them."""
+    print(json.dumps(values, indent=1, default=str))
+
+
+def frame(table: pd.DataFrame, as_json: bool, empty: str, limit: int | None = None) -> None:
+    if as_json:
+        tell(lines_of(table if limit is None else table.head(limit)))
+    elif table.empty:
+        show(empty)
+    else:
+        show(frame_view(table, limit))
+
+
+def terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+@contextmanager
+def opened(path: str | Path | None) -> Iterator[Workspace]:
+    with open_workspace(path) as ws:
+        yield ws
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks to stop between two chunks; a second one stops at once (then `synckit resume` tells what became of the rest)."""
+    asked: list[bool] = []
+
+    def ask(number: int, stack: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(True)
+        console(error=True).print(Text("Stopping after the rows that are on their way ..."))
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def reading(count: int) -> Iterator[Callable[[str, int], None]]:
+    """A spinner on a terminal while systems are read: it appears after a second, and says how many mappings are done."""
+    if not sys.stderr.isatty():
+        yield lambda what, rows: None
+        return
+    columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    bar = Bar(*columns, console=console(error=True), transient=True)
+    task = bar.add_task("Reading", total=count)
+    late = threading.Timer(1, bar.start)
+    late.start()
+
+    def advance(what: str, rows: int) -> None:
+        bar.update(task, advance=1, description=f"{what}: {rows:,} rows")
+
+    try:
+        yield advance
+    finally:
+        late.cancel()
+        late.join()
+        bar.stop()
+
+
+@contextmanager
+def progress_bar(what: str, wanted: bool) -> Iterator[Callable[[Any], None] | None]:
+    """A bar with rows per second and time left, on a terminal."""
+    if not (wanted and sys.stderr.isatty()):
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console(error=True), transient=True) as bar:
+        task = bar.add_task(what, total=None, speed="")
+
+        def advance(progress: Any) -> None:
+            bar.update(
+                task,
+                description=progress.mapping,
+                completed=progress.done,
+                total=progress.total,
+                speed=f"{progress.rows_per_second:,.0f} rows/s",
+            )
+
+        yield advance
