@@ -326,7 +326,8 @@ def decide(bound: BoundMapping, in_pass: Pass, request: Request, only_coupled: b
     lines.append(f"WHEN NOT d.{s}inf THEN 'outside the filter'")
     lines.append(f"WHEN d.{s}leave <> '' THEN 'left out by rule'")
     if in_pass == "from" and leaves_out_own(bound, request):
-        lines.append("WHEN d.iown THEN 'left out by rule'")
+        # our own write is no news, but that its partner is gone is (the reference never notices)
+        lines.append(f"WHEN d.iown{'' if reference else ' AND (d.le OR NOT d.coupled)'} THEN 'left out by rule'")
     if not request.creates(mapping, only_coupled):
         lines.append(f"WHEN NOT d.coupled THEN {literal('not coupled, chosen' if request.kind == 'records' else 'not coupled')}")
     lines += [f"WHEN NOT d.coupled AND ({insert_errors}) THEN 'will fail'", f"WHEN NOT d.coupled AND ({insert_blocked}) THEN 'blocked'",

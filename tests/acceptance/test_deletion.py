@@ -125,3 +125,26 @@ def test_both_records_gone_is_shown_and_nothing_fails(make_world: MakeWorld) -> 
     plan = plan_modified(w)
     assert plan.records("CUSTOMER", "broken coupling")["pass"].tolist() == ["to", "from"]
     assert w.carry_out(plan).together("CUSTOMER") == {}
+
+
+@pytest.mark.parametrize(("policy", "counters"), [("none", {"failed": 1}), ("remove_coupling", {"unchanged": 1}), ("restore_records", {"inserted": 1})])  # fmt: skip
+def test_it_is_found_where_synckit_itself_changed_the_other_record_last(
+    make_world: MakeWorld, policy: str, counters: dict[str, int]
+) -> None:
+    described = mapping("CUSTOMER", "customer > account", "name <> name", deletion_conflict_resolution=policy)
+    w = make_world(
+        {"customer": "no code20 key, name text100"},
+        {"account": "name text160, modifiedby guid"},
+        [described],
+        config={"integration": {"integration_user": guid("us"), "modified_by": "modifiedby"}},
+    )
+    for n in "12":
+        w.local.add("customer", f"C{n}", no=n, name="Beta")
+        w.integration.add("account", f"G{n}", name="Beta", modifiedby="us")
+        w.couple("CUSTOMER", f"C{n}", f"G{n}")
+    marks_at_stamps(w, "CUSTOMER")
+    w.local.delete("customer", "C1")
+    w.integration.edit("account", "G2", name="Written by us")
+    plan = plan_modified(w)
+    assert plan.records("CUSTOMER", "left out by rule")["integration_key"].tolist() == [guid("G2")]
+    assert w.carry_out(plan)["CUSTOMER", "from"] == counters
