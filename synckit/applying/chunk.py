@@ -368,11 +368,7 @@ class Chunk:
             return bool(newer and carries_alone(self.bound, "from" if self.in_pass == "to" else "to"))
         if self.in_pass == "to":
             return bool(newer and "from" in passes)
-        carried = (self.mapping, "local", row["local_key"]) in self.applier.tokens or (
-            self.mapping,
-            "integration",
-            row["integration_key"],
-        ) in self.applier.tokens
+        carried = (self.mapping, "integration", row["integration_key"]) in self.applier.tokens  # its own pass has written there
         return bool(newer and "to" in passes and not carried and row["code"] == "changed_both")
 
     def _stamp_second(self, tx: Any, done: list[tuple[Sending, Outcome]]) -> None:

@@ -397,7 +397,7 @@ def carries_both_ways(bound: BoundMapping, in_pass: Pass, request: Request) -> s
     Where only changed rows are asked for, the pass of the changed side carries them, and the second pass none that the first has
     carried. In a full synchronisation the local side speaks first, but a pair that only the integration side has changed since it
     was last synchronised is left to the second pass, so that nothing newer is overwritten (the reference writes the older local value
-    there: 13.13).
+    there: 13.13). A row that is to be made anew gets all fields.
     """
     mapping = bound.mapping
     if mapping.direction != "bidirectional" or len(bound.passes) == 1:
@@ -409,10 +409,10 @@ def carries_both_ways(bound: BoundMapping, in_pass: Pass, request: Request) -> s
     winner = mapping.update_conflict_resolution
     if in_pass == "to":
         lost = " AND NOT (d.lc AND d.ic)" if winner == "get_from_integration" else ""
-        return f"(d.found OR NOT (d.ic AND NOT d.lc AND d.iinf AND d.ileave = ''){lost})"
+        return f"(NOT d.ie OR d.found OR NOT (d.ic AND NOT d.lc AND d.iinf AND d.ileave = ''){lost})"
     to_carries = "(d.linf AND d.lleave = '')"
     won = "(d.lc AND d.ic) OR " if winner == "get_from_integration" else ""
-    return f"(NOT d.coupled OR (NOT d.found AND ({won}(NOT d.lc AND (d.ic OR NOT {to_carries})))))"
+    return f"(NOT d.coupled OR NOT d.le OR (NOT d.found AND ({won}(NOT d.lc AND (d.ic OR NOT {to_carries})))))"
 
 
 def prints(bound: BoundMapping, alias: str, side: Side) -> str:

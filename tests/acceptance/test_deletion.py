@@ -148,3 +148,23 @@ def test_it_is_found_where_synckit_itself_changed_the_other_record_last(
     plan = plan_modified(w)
     assert plan.records("CUSTOMER", "left out by rule")["integration_key"].tolist() == [guid("G2")]
     assert w.carry_out(plan)["CUSTOMER", "from"] == counters
+
+
+@pytest.mark.parametrize("gone", ["local", "integration"])
+def test_what_cannot_be_restored_says_why(make_world: MakeWorld, gone: str) -> None:
+    regions = mapping("REGION", "region > region", "name <> name")
+    customers = mapping("CUSTOMER", "customer > account", "name <> name, region <> regionid lookup REGION", deletion_conflict_resolution="restore_records",
+                        update_conflict_resolution="get_from_integration")  # fmt: skip
+    w = make_world(
+        {"region": "code code10 key, name text50", "customer": "no code20 key, name text100, region code10"},
+        {"region": "name text50", "account": "name text160, regionid guid"},
+        [regions, customers],
+    )
+    w.local.add("customer", "C", no="1", name="Beta", region="N")  # refers to a region that nobody has
+    w.integration.add("account", "G", name="Beta", regionid="nobody")
+    w.couple("CUSTOMER", "C", "G")
+    (w.local if gone == "local" else w.integration).delete(*{"local": ("customer", "C"), "integration": ("account", "G")}[gone])
+    for plan in (w.plan("CUSTOMER"), w.ws.plan_restore()):
+        (row,) = plan.records("CUSTOMER", "will fail").to_dict("records")
+        assert row["code"] == "lookup_not_coupled" and "REGION" in row["reason"]
+    w.carry_out(plan)

@@ -7,7 +7,7 @@ import random
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -197,6 +197,18 @@ def difference(a: State, b: State) -> list[Any]:
     return [(k, a.get(k), b.get(k)) for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)]
 
 
+def each(what: Callable[[int, str], int], seeds: Iterable[int]) -> list[int]:
+    """What each seed makes; whatever goes wrong says which seed it was."""
+    found = []
+    for seed in seeds:
+        try:
+            found.append(what(seed, KINDS[seed % len(KINDS)]))
+        except Exception as problem:
+            problem.add_note(f"seed {seed}, {KINDS[seed % len(KINDS)]}; again from there: SYNCKIT_SEED={seed}")
+            raise
+    return found
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_b_a_b_a(kind: str) -> None:
     turns = [rehearse(seed, kind) for seed in range(SHORT)]
@@ -211,13 +223,13 @@ def test_what_others_changed_is_neither_overwritten_nor_left_unnamed(kind: str) 
 @pytest.mark.long
 def test_a_thousand_random_plans() -> None:
     base = int(os.environ.get("SYNCKIT_SEED", "100"))
-    turns = [rehearse(seed, KINDS[seed % len(KINDS)]) for seed in range(base, base + LONG)]
+    turns = each(rehearse, range(base, base + LONG))
     print(f"{LONG} random plans, {sum(1 for n in turns if n)} of them wrote: A, B, A, B, A each time")
 
 
 @pytest.mark.long
 def test_a_thousand_random_plans_among_others() -> None:
     base = int(os.environ.get("SYNCKIT_SEED", "100"))
-    touched = [among_others(seed, KINDS[seed % len(KINDS)]) for seed in range(base, base + LONG)]
+    touched = each(among_others, range(base, base + LONG))
     print(f"{LONG} random plans, {sum(touched)} rows changed by others before the undo: overwritten 0, not named 0")
     assert sum(touched) > LONG // 2
