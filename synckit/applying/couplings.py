@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
+
 from synckit.applying.chunk import Chunk, Line, Sending, journal_uncoupled
 from synckit.applying.values import typed
 from synckit.errors import SynckitError
@@ -48,7 +50,9 @@ def carry_out(
     removed: list[tuple[Row, Row]] = []
     plain: list[Row] = []  # rows to couple whose records are both free: added at once
     parents = _parents(applier, name, in_pass)
-    replaced = {(c["record"], c["column"]): c["old"] for c in applier.plan.fields.to_pylist() if c["mapping"] == name and c["origin"] == "coupling"}  # fmt: skip
+    f = applier.plan.fields
+    of_couplings = f.filter(pc.and_(pc.equal(f["mapping"], name), pc.equal(f["origin"], "coupling")))
+    replaced = {(c["record"], c["column"]): c["old"] for c in of_couplings.to_pylist()}
     for row in rows:
         if row["disposition"] == "coupling":
             stale = _changed(applier, row, now)

@@ -36,7 +36,7 @@ from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT, COUNTER_OF, C
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
 
-ROWS_AT_ONCE = 5000
+ROWS_AT_ONCE = 10_000
 HEARTBEAT = timedelta(seconds=20)
 EQUAL_AT_ONCE = 20_000
 #: Dispositions that are booked when their job begins, or that the booking looks at.
@@ -180,11 +180,11 @@ class Applier:
 
     def _judge(self) -> None:
         """Write down which records were judged not to be the same, each once."""
+        wanted = [(d, a, b) for d in self.plan.decisions if d.kind == judgements.KIND for _, a, b in d.records]
         lines = {
             (r["mapping"], r["source_key"], r["existing_key"]): (r["source_print"], r["existing_print"])
-            for r in self.plan.base.duplicates.to_pylist()
+            for r in (self.plan.base.duplicates.to_pylist() if wanted else ())
         }
-        wanted = [(d, a, b) for d in self.plan.decisions if d.kind == judgements.KIND for _, a, b in d.records]
         for name in dict.fromkeys(d.mapping for d, _, _ in wanted):
             known = judgements.standing(self.ws.ledger, name)
             with self.ws.ledger.transaction(epoch=self.epoch) as tx:

@@ -34,8 +34,8 @@ def _text(name: str, **options: object) -> sa.Column:
 
 
 def _one_of(name: str, allowed: tuple[str, ...], **options: object) -> sa.Column:
-    choices = ", ".join(f"'{value}'" for value in allowed)
-    check = sa.CheckConstraint(f"{name} IN ({choices})")
+    choices = " OR ".join(f"{name} = '{value}'" for value in allowed)  # as IN (...), SQLite would build a list for every row
+    check = sa.CheckConstraint(choices)
     return sa.Column(name, sa.Text, check, nullable=False, **options)  # type: ignore[arg-type]
 
 

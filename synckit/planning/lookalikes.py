@@ -76,29 +76,36 @@ def search(planner: MappingPlanner) -> Duplicates | None:
     return find_duplicates(tables["local"], tables["integration"], fields)
 
 
+_PAIRS = (
+    "SELECT c.local_key, c.integration_key FROM couplings c JOIN n_local l ON l.key = c.local_key "
+    "JOIN n_integration i ON i.key = c.integration_key WHERE l.inf AND i.inf AND NOT c.found"
+)
+
+
 def _coupled(planner: MappingPlanner, uncoupled: int) -> dict[str, Any]:
     """The coupled rows that take part: keys of either side, and of_<side>: key -> partner's key."""
     from synckit.planning.resemblance import sharing_keys
 
-    pairs = planner.con.execute(
-        "SELECT c.local_key, c.integration_key FROM couplings c JOIN n_local l ON l.key = c.local_key "
-        "JOIN n_integration i ON i.key = c.integration_key WHERE l.inf AND i.inf AND NOT c.found ORDER BY md5(c.local_key), c.local_key"
-    ).fetchall()
-    of = {"of_local": dict(pairs), "of_integration": {ik: lk for lk, ik in pairs}}
-    if 2 * len(pairs) <= max(COUPLED_ROWS, uncoupled):
-        taken: dict[Side, list[str]] = {"local": [p[0] for p in pairs], "integration": [p[1] for p in pairs]}
-    else:
-        sample = pairs[:SAMPLE]
-        taken = {}
-        for side, at in (("local", 0), ("integration", 1)):
-            named = SIDES[at]
-            near = [k for k in sharing_keys(planner, named) if k in of[f"of_{side}"]]
-            taken[named] = list(dict.fromkeys([*(p[at] for p in sample), *near]))
-        planner.search_notes.append(
-            f"{planner.bound.name}: {2 * len(pairs):,} coupled records; those with an equal e-mail address, phone number or name, and a sample, "
-            "were compared in all their fields."
-        )
-    return {"local": taken["local"], "integration": taken["integration"], **of}
+    con = planner.con
+    coupled = int(con.execute(f"SELECT count(*) FROM ({_PAIRS})").fetchall()[0][0])
+    every = 2 * coupled <= max(COUPLED_ROWS, uncoupled)
+    some = f"{_PAIRS} ORDER BY md5(c.local_key), c.local_key LIMIT {coupled if every else SAMPLE}"
+    pairs: list[tuple[str, str]] = con.execute(some).fetchall()
+    found: dict[str, Any] = {"local": [p[0] for p in pairs], "integration": [p[1] for p in pairs]}
+    found |= {"of_local": dict(pairs), "of_integration": {ik: lk for lk, ik in pairs}}
+    if every:
+        return found
+    for at, side in enumerate(SIDES):
+        near = con.execute(
+            f"{_PAIRS} AND c.{side}_key IN (SELECT unnest(CAST(? AS VARCHAR[])))", [sharing_keys(planner, side)]
+        ).fetchall()
+        found[f"of_{side}"] |= {pair[at]: pair[1 - at] for pair in near}
+        found[side] = list(found[f"of_{side}"])
+    planner.search_notes.append(
+        f"{planner.bound.name}: {2 * coupled:,} coupled records; those with an equal e-mail address, phone number or name, and a sample, "
+        "were compared in all their fields."
+    )
+    return found
 
 
 def _rows(planner: MappingPlanner, side: Side, keys: list[str], columns: list[str]) -> pa.Table:

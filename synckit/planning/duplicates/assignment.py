@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
-from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 
 from .records import Floats, Ints
@@ -68,6 +67,8 @@ def _matching(a: Ints, b: Ints, value: Floats) -> Ints:
             gain = np.zeros((len(rows), len(columns)))
             place = np.searchsorted(rows, a[part]), np.searchsorted(columns, b[part])
             gain[place] = value[part]
+            from scipy.optimize import linear_sum_assignment  # takes 27 MB, and most searches do without
+
             x, y = linear_sum_assignment(gain, maximize=True)
             solved = np.zeros(gain.shape, bool)
             solved[x, y] = True

@@ -19,6 +19,7 @@ from .records import Field, Floats, Ints, Pool
 
 #: Products a row that may be spent on average.
 WORK = 1500
+AT_ONCE = 400_000  # products of two keys that are held at one time
 #: Partners kept for each row in each relation (own side, other side); beyond, up to MOST, those that share ALIKE of what the poorer row says.
 FEW, MOST, ALIKE = 10, 40, 0.35
 #: Rows that share less than this of what the poorer row says are not looked at.
@@ -163,9 +164,12 @@ def row_matrix(pool: Pool) -> tuple[sparse.csr_matrix, Floats]:
         return sparse.csr_matrix((pool.size, 1), dtype=np.float32), np.zeros(pool.size)
     often = [np.bincount(block.indices, minlength=block.shape[1]) for block in blocks]
     cap = _cap(np.concatenate(often), pool.size)
-    shared = [block[:, n > 1] for block, n in zip(blocks, often, strict=True)]
-    own = sum((np.asarray(block.multiply(block).sum(axis=1)).ravel() for block in shared), np.zeros(pool.size))
-    kept = [block[:, n[n > 1] <= cap] for block, n in zip(shared, often, strict=True)]
+    own, kept = np.zeros(pool.size), []
+    for n in often:
+        block = blocks.pop(0)  # so that each is held only once
+        shared = block[:, n > 1]
+        own += np.asarray(shared.multiply(shared).sum(axis=1)).ravel()
+        kept.append(shared[:, n[n > 1] <= cap])
     return sparse.hstack(kept, format="csr", dtype=np.float32), own
 
 
@@ -209,14 +213,14 @@ def candidate_pairs(pool: Pool) -> tuple[Ints, Ints]:
     keys, own = row_matrix(pool)
     turned = keys.T.tocsr()
     effort = np.asarray((keys != 0) @ np.diff(turned.indptr).reshape(-1, 1)).ravel()
-    cuts = np.searchsorted(np.cumsum(effort), np.arange(1, effort.sum() // 6_000_000 + 1) * 6_000_000)
+    cuts = np.searchsorted(np.cumsum(effort), np.arange(1, effort.sum() // AT_ONCE + 1) * AT_ONCE)
     edges = np.unique(np.concatenate([[0], cuts, [pool.size]]))
     found = [_equal_rows(pool)]
     for start, stop in pairwise(edges.tolist()):
         product = (keys[start:stop] @ turned).tocsr()
-        row = np.repeat(np.arange(start, stop), np.diff(product.indptr))
-        near = product.data >= FAR * np.minimum(own[row], own[product.indices])
-        row, other, value = row[near], product.indices[near].astype(np.int64), product.data[near]
+        row = np.repeat(np.arange(start, stop, dtype=np.int32), np.diff(product.indptr))
+        near = np.flatnonzero(product.data >= FAR * np.minimum(own[row], own[product.indices]))
+        row, other, value = row[near].astype(np.int64), product.indices[near].astype(np.int64), product.data[near]
         found.append(_best(pool, row, other, value, own))
     pairs = np.unique(np.concatenate(found))
     return pairs // pool.size, pairs % pool.size
