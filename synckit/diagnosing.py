@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pandas as pd
 
@@ -12,6 +12,9 @@ from synckit.planning.plan import Plan
 
 if TYPE_CHECKING:
     from synckit.diagnosis.explain import Explanation
+    from synckit.diagnosis.trying import Tried
+    from synckit.mapping.model import FilterText
+    from synckit.planning.bind import Side
     from synckit.reports.job_report import Report
     from synckit.workspace import Workspace
 
@@ -67,6 +70,18 @@ class Diagnosing:
         from synckit.diagnosis.check_data import check_data
 
         return check_data(self._here, mapping, progress=progress)
+
+    def try_rule(self, mapping: str, field: str, rule: str, in_pass: Literal["to", "from"] | None = None) -> Tried:
+        """What a transformation rule would make of every value of a field: `.sentence`, `.counts`, `.frame`. See synckit.diagnosis.trying."""
+        from synckit.diagnosis.trying import try_rule
+
+        return try_rule(self._here, mapping, field, rule, in_pass)
+
+    def try_filter(self, mapping: str, side: Side, text: FilterText, beside: FilterText | None = None) -> Tried:
+        """Which records a filter would let through, beside the mapping's present one. See synckit.diagnosis.trying."""
+        from synckit.diagnosis.trying import try_filter
+
+        return try_filter(self._here, mapping, side, text, beside)
 
 
 __all__ = ["Diagnosing"]

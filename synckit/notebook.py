@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from synckit.demo import MARKER, WORKSPACE, make_demo
-from synckit.planning.bind import SIDES
 from synckit.reports.frame_html import Shown, show
 from synckit.workspace import Workspace, open_workspace
 
@@ -33,21 +32,6 @@ def is_demo(ws: Workspace) -> bool:
     return (Path(ws.path).parent / MARKER).is_file()
 
 
-def systems(ws: Workspace) -> Shown:
-    """Both systems: what they are called, where they are, whether they can be read and written now."""
-    from synckit.errors import SynckitError
-
-    lines = []
-    for side in SIDES:
-        described = getattr(ws.description, side)
-        try:
-            system = ws.systems[side]
-            lines.append((side, system.title, system.address, "read only" if system.read_only else "read and write", "connected"))
-        except SynckitError as error:
-            lines.append((side, described.name, "", "", str(error)))
-    return show(pd.DataFrame(lines, columns=["side", "system", "where", "may", "state"]), "Systems")
-
-
 def findings(ws: Workspace) -> Shown:
     """Everything that is wrong or doubtful in the workspace and its systems, errors first (see Workspace.check)."""
     lines = [(f.severity, f.place, f.message, f.remedy) for f in ws.check()]
@@ -66,4 +50,4 @@ def with_history(ws: Workspace) -> Workspace:
     return ws
 
 
-__all__ = ["findings", "is_demo", "show", "systems", "with_history", "workspace_or_demo"]
+__all__ = ["findings", "is_demo", "show", "with_history", "workspace_or_demo"]

@@ -90,6 +90,15 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         if "ledger" in self.__dict__:
             self.ledger.close()
 
+    def reload(self) -> None:
+        """Read the workspace file again, after a change of it. Raises SynckitError, with nothing changed, where it has mistakes."""
+        description = load_workspace(self.path)
+        self.close()
+        for made in ("schemas", "ledger"):
+            self.__dict__.pop(made, None)
+        self.description = description
+        self.rulebook = RuleBook(description.transformation_rules, semantics=description.semantics)
+
     def __enter__(self) -> Workspace:
         return self
 

@@ -299,4 +299,16 @@ def classified(message: str, code: str = "") -> str:
     return code if code in CATALOGUE else classify(message)
 
 
-__all__ = ["CAUSES", "LINES", "Root", "causes", "causes_text", "classified", "error_lines", "grouped", "plan_causes", "with_causes"]
+__all__ = [
+    "CAUSES",
+    "LINES",
+    "Root",
+    "causes",
+    "causes_text",
+    "classified",
+    "error_lines",
+    "grouped",
+    "names_in",
+    "plan_causes",
+    "with_causes",
+]

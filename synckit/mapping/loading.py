@@ -11,7 +11,7 @@ from typing import Any
 
 from synckit.errors import SynckitError
 from synckit.mapping.model import OwnershipModel, SystemConfig, TableMapping, Workspace
-from synckit.mapping.reading import Document, Place, Problems, read_yaml, shown_place, validated
+from synckit.mapping.reading import Document, Place, Problems, parse_yaml, read_yaml, shown_place, validated
 from synckit.mapping.schema import KINDS, Schema, nearest
 
 _HERE = Path(__file__).parent
@@ -243,8 +243,9 @@ def find_workspace(folder: str | Path) -> Path:
     raise SynckitError(f"{folder} holds no workspace file; name one with --workspace, or make one with `synckit init`.")
 
 
-def load_workspace(path: str | Path) -> Workspace:
-    """The workspace file at `path` (or the one in that folder), complete: every mapping with all its values.
+def load_workspace(path: str | Path, text: str | None = None) -> Workspace:
+    """The workspace file at `path` (or the one in that folder), complete: every mapping with all its values. With `text`, as if that
+    stood in the file.
 
     Relative paths (ledger, folder, SQLite files, schema files) become absolute, counted from the file's folder; `${NAME}` is left
     for the systems to resolve, so that no secret is kept. A one-way mapping's field rows follow its direction where they state
@@ -253,7 +254,7 @@ def load_workspace(path: str | Path) -> Workspace:
     path = Path(path).expanduser()
     if path.is_dir():
         path = find_workspace(path)
-    document = read_yaml(path, "workspace file")
+    document = read_yaml(path, "workspace file") if text is None else parse_yaml(text, path.name, "workspace file")
     problems = Problems(document.file)
     base = path.resolve().parent
     raw = copy.deepcopy(document.data)

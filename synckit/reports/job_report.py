@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,27 +107,10 @@ class Report:
 
     def to_excel(self, path: str | Path) -> None:
         """One workbook, a sheet per section: real types, filters, frozen headers, text that is never a formula."""
-        from openpyxl import Workbook
-
-        from synckit.planning.excel import _fill, _row, _sheet
-
-        target = Path(path).expanduser()
-        book = Workbook(write_only=True)
-        head = book.create_sheet("Report")
-        head.column_dimensions["A"].width = 28
-        _row(head, [self.title], bold=1)
-        _row(head, [self.sentence()])
-        for name, value in self.scope.items():
-            _row(head, [name, value])
-        for name, title in SECTIONS:
-            frame = self.frames[name]
-            if len(frame.columns):
-                sheet = _sheet(book, title.partition(":")[0].rstrip("?")[:31], list(frame.columns), len(frame), str(target))
-                _fill(sheet, (tuple(_cell(v) for v in line) for line in frame.itertuples(index=False, name=None)))
-        try:
-            book.save(target)
-        except OSError as error:
-            raise SynckitError(f"{target} cannot be written: {error.strerror or error}.") from None
+        head = [[self.sentence()], *([name, value] for name, value in self.scope.items())]
+        titles = {name: title.partition(":")[0].rstrip("?") for name, title in SECTIONS}
+        frames = {titles[name]: self.frames[name] for name in titles if len(self.frames[name].columns)}
+        write_workbook(path, "Report", [[self.title], *head], frames)
 
     def _repr_html_(self) -> str:
         from synckit.reports.job_html import job_fragment
@@ -136,6 +119,27 @@ class Report:
 
     def __repr__(self) -> str:
         return f"<Report {self.title}: {self.sentence()}>"
+
+
+def write_workbook(path: str | Path, first: str, head: Sequence[Sequence[Any]], frames: Mapping[str, pd.DataFrame]) -> None:
+    """A workbook: the lines of `head` on a sheet called `first`, then a sheet per frame. Raises SynckitError where it cannot be written."""
+    from openpyxl import Workbook
+
+    from synckit.planning.excel import _fill, _row, _sheet
+
+    target = Path(path).expanduser()
+    book = Workbook(write_only=True)
+    page = book.create_sheet(first)
+    page.column_dimensions["A"].width = 28
+    for n, line in enumerate(head):
+        _row(page, list(line), bold=0 if n else 1)
+    for title, frame in frames.items():
+        sheet = _sheet(book, title[:31], list(frame.columns), len(frame), str(target))
+        _fill(sheet, (tuple(_cell(v) for v in line) for line in frame.itertuples(index=False, name=None)))
+    try:
+        book.save(target)
+    except OSError as error:
+        raise SynckitError(f"{target} cannot be written: {error.strerror or error}.") from None
 
 
 def short(name: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -359,4 +363,4 @@ def _moment(since: str | datetime) -> pd.Timestamp:
     return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
 
 
-__all__ = ["SECTIONS", "Report", "built", "report", "short"]
+__all__ = ["SECTIONS", "Report", "built", "report", "short", "write_workbook"]

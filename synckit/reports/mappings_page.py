@@ -127,7 +127,10 @@ def _order_reason(mapping: TableMapping, description: Workspace) -> str:
                 if parent in names and names[parent] != mapping.name:
                     after.setdefault(names[parent], f"{row.local or row.integration} refers to it")
     if after:
-        return "after " + ", ".join(f"{parent} ({why})" for parent, why in after.items())
+        by_reason: dict[str, list[str]] = {}
+        for parent, why in after.items():
+            by_reason.setdefault(why, []).append(parent)
+        return "after " + ", ".join(f"{', '.join(parents)} ({why})" for why, parents in by_reason.items())
     return "documented order" if mapping.name in DOCUMENTED_ORDER else "by name"
 
 

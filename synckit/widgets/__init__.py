@@ -4,10 +4,11 @@ A presenter holds all behaviour and needs no notebook; the view, and with it any
 """
 
 from synckit.widgets.apply_panel import ApplyPanel
+from synckit.widgets.connect_map import ConnectAndMap
 from synckit.widgets.diff_view import DiffView
 from synckit.widgets.errors_view import ErrorsView
 from synckit.widgets.pair_queue import PairQueue
 from synckit.widgets.plan_grid import PlanGrid
 from synckit.widgets.review import Review
 
-__all__ = ["ApplyPanel", "DiffView", "ErrorsView", "PairQueue", "PlanGrid", "Review"]
+__all__ = ["ApplyPanel", "ConnectAndMap", "DiffView", "ErrorsView", "PairQueue", "PlanGrid", "Review"]

@@ -148,7 +148,7 @@ class ApplyPanel(Screen):
     def _before(self) -> list[State]:
         plan = self.plan
         sides = self._writes_by_side()
-        named = " and ".join(f"{number(n)} to {title}" for title, n in sides)
+        named = " and ".join(f"{number(n)} to {title}" for title, n in sides if n)
         blocks = [text(plan.sentence(), "strong")]
         if not plan.writes:
             return [*blocks, text("There is nothing to write.")]
@@ -172,7 +172,7 @@ class ApplyPanel(Screen):
                 }
             )
         ready = all(n in self.accepted for n in asked)
-        label = f"Write {count_of(plan.writes, 'row', 'rows')} to {sides[0][0]} and {sides[1][0]}"
+        label = f"Write {count_of(plan.writes, 'row', 'rows')} to {' and '.join(title for title, n in sides if n)}"
         return [
             *blocks,
             buttons(

@@ -1,44 +1,67 @@
-"""What went wrong, grouped by cause, with what fixes each; the records behind a cause, and the story of any of them."""
+"""What went wrong, grouped by cause, with what fixes each: the records behind a cause, their stories, and the fix as a plan to be applied."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 
+from synckit.diagnosis.causes import names_in
 from synckit.errors import SynckitError
+from synckit.planning.bind import SIDES
 from synckit.planning.plan import Plan
+from synckit.planning.tables import CARRIED_OUT
+from synckit.reports.job_report import write_workbook
 from synckit.reports.wording import count_of, number, safe
+from synckit.widgets.apply_panel import ApplyPanel
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
+from synckit.widgets.plan_grid import QUIET
 from synckit.widgets.screen import State, button, buttons, table, text
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
 
 VICTIMS = 25
+PLANNED = 25  # rows of a fix that are listed
+#: Code of a cause -> the fixes that a plan can be made of; the other codes are mended in the systems, and then tried again.
+FIXES: dict[str, tuple[str, ...]] = {
+    "partner_deleted": ("restore", "delete", "uncouple"),
+    "both_changed": ("to", "from"),
+    "never_synchronised": ("to", "from"),
+    "integration_coupled": ("uncouple",),
+    "local_coupled": ("uncouple",),
+    "match_taken": ("uncouple",),
+    "coupling_corrupt": ("uncouple",),
+}
+KEYS = ["mapping", "local_key", "integration_key"]
 
 
 class ErrorsView(Grid):
-    """The causes of the booked errors of a workspace, open ones first. `selected` is a frame of the causes shown; `plan` what the last
-    press on "Retry these" planned (nothing is written by it)."""
+    """The causes of the booked errors of a workspace, open ones first. `selected` is a frame of the causes shown; `plan` the plan of the
+    last fix or retry that was asked for: it is shown, and written only by its own Write button."""
 
     columns = (
         ("title", "cause", 3.4, ""), ("open", "open", 0.6, "n"), ("victims", "records", 0.7, "n"), ("mapping", "mend in", 1.2, ""),
         ("trend", "trend", 0.9, ""), ("last_at", "last seen", 1.9, ""), ("remedy", "what fixes it", 4.6, ""),
     )  # fmt: skip
     titles = {"trend": "trend", "mapping": "mend in"}
+    keys = "j k or arrows move · enter opens a cause · / search · e exports what is shown"
 
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
         self.plan: Plan | None = None
+        self.panel: ApplyPanel | None = None
         self.story = ""
+        self._of = ""  # the cause that plan and story belong to
         self._load()
         super().__init__(self.lines)
 
     def _load(self) -> None:
         self.causes = self.ws.causes()
+        self._victims: dict[str, pd.DataFrame] = {}
         frame = self.causes
         texts = {
             c: pa.array([safe(v) for v in frame[c]], pa.string()) for c in ("cause", "title", "mapping", "trend", "remedy", "what")
@@ -51,34 +74,101 @@ class ErrorsView(Grid):
     def selected(self) -> pd.DataFrame:
         return self.causes.iloc[self.lines.shown]
 
+    @property
+    def _cause(self) -> str:
+        return str(self.causes["cause"].iloc[self.cursor])
+
     def victims(self) -> pd.DataFrame:
-        """The errors behind the cause under the cursor."""
-        return self.ws.cause_records(self.causes["cause"].iloc[self.cursor])
+        """The records behind the cause under the cursor, each once with its last error, and what it is called in the column `name`."""
+        cause = self._cause
+        if cause not in self._victims:
+            found = self.ws.cause_records(cause).drop_duplicates(KEYS).reset_index(drop=True)
+            found[KEYS[1:]] = found[KEYS[1:]].fillna("")
+            lines: list[dict[str, Any]] = [{str(k): v for k, v in line.items()} for line in found.to_dict("records")]
+            called = {m: names_in(self.ws)(m, [v for v in lines if v["mapping"] == m]) for m in found["mapping"].unique()}
+            found["name"] = [next((n for s in SIDES if (n := called[v["mapping"]].get((s, v[f"{s}_key"]), ""))), "") for v in lines]
+            self._victims[cause] = found
+        return self._victims[cause]
 
     # -- what a view asks for --------------------------------------------------------------------------------------------------------
 
     def do_explain(self, mapping: str, local: str = "", integration: str = "") -> None:
         """Open the whole story of a record."""
+        if self._of != self._cause:
+            self.plan = self.panel = None
+        self._of = self._cause
         self.story = self.ws.explain(mapping, local=local or None, integration=None if local else integration).to_text()
 
     def do_retry(self) -> None:
-        """Plan to take the skipped records of this cause up again; the plan is in `plan`, nothing is written."""
-        records = self.victims().drop_duplicates(["mapping", "local_key", "integration_key"])
-        self.plan = self.ws.plan_retry(records=records)
-        self.said = (
-            f"Planned in .plan: {self.plan.sentence()}"
-            if self.plan.writes
-            else "None of these records is skipped: the next run looks at them anyway."
-        )
+        """Plan to synchronise the records of this cause again: those that are skipped are taken up, those that fail again say why."""
+        skipped = self.ws.skipped()[KEYS].merge(self.victims()[KEYS], on=KEYS)
+        self._planned(self.ws.plan_retry(records=skipped) if len(skipped) else self._chosen(), "Tried again")
+
+    def do_fix(self, how: str) -> None:
+        """Plan what fixes this cause: "restore", "delete" or "uncouple" its couplings, or "to" / "from": one side's values win."""
+        if how not in FIXES.get(str(self.causes["code"].iloc[self.cursor]), ()):
+            raise SynckitError(f'"{how}" fixes nothing here.')
+        if how in ("to", "from"):
+            plan = self._chosen(how)
+        else:
+            verb = {"restore": self.ws.plan_restore, "delete": self.ws.plan_delete, "uncouple": self.ws.plan_uncoupling}[how]
+            plan = verb(records=self.victims())
+        self._planned(plan, "The fix")
+
+    def _chosen(self, direction: str | None = None) -> Plan:
+        """A plan of the chosen records, which must be of one mapping."""
+        found = self.victims()
+        names = found["mapping"].unique().tolist()
+        if len(names) > 1:
+            raise SynckitError(f"These records belong to several mappings ({', '.join(names)}). Mend the cause, then plan modified records: "
+                               "what waits is due by itself.")  # fmt: skip
+        local = [k for k in found["local_key"] if k]
+        others = found[found["local_key"] == ""]
+        return self.ws.plan_records(names[0], local=local, integration=others["integration_key"].tolist(), direction=direction)
+
+    def _planned(self, plan: Plan, what: str) -> None:
+        self.plan, self._of, self.story = plan, self._cause, ""
+        self.panel = ApplyPanel(self.ws, self.plan)
+        self.panel.on_change(self.changed)
+        self.said = f"{what}, as a plan: {self.plan.sentence()}"
+
+    def do_apply(self) -> None:
+        """Carry the shown plan out, in the background."""
+        self._to_panel("apply")
+
+    def do_stop(self) -> None:
+        self._to_panel("stop")
+
+    def do_accept(self, mapping: str) -> None:
+        self._to_panel("accept", mapping=mapping)
+
+    def _to_panel(self, do: str, **given: Any) -> None:
+        if self.panel is None or self._of != self._cause:
+            raise SynckitError("There is no plan to apply.")
+        getattr(self.panel, f"do_{do}")(**given)
+
+    def do_export(self) -> None:
+        """Write the causes that are shown, and the records behind them, into a workbook beside the notebook."""
+        shown = self.selected
+        if shown.empty:
+            raise SynckitError("No cause is shown, so there is nothing to export.")
+        target = Path(f"errors-{self.ws.clock():%Y%m%d-%H%M%S}.xlsx").absolute()
+        records = self.ws.cause_records()
+        records = records[records["cause"].isin(set(shown["cause"]))]
+        write_workbook(target, "Errors", [[f"{count_of(len(shown), 'cause', 'causes')}, {count_of(len(records), 'error', 'errors')}"]],
+                       {"Causes": shown, "Records": records})  # fmt: skip
+        self.said = f"Written: {target}"
 
     def do_refresh(self) -> None:
         """Read the ledger again."""
         self._load()
         self.cursor, self.open, self.story = (0 if self.lines.n else -1), False, ""
+        self.plan = self.panel = None
 
     def do_open(self, line: int | None = None) -> None:
-        self.story = ""
         super().do_open(line)
+        if not self.open:
+            self.story, self.plan, self.panel = "", None, None
 
     # -- drawing -------------------------------------------------------------------------------------------------------------------
 
@@ -94,7 +184,8 @@ class ErrorsView(Grid):
         ]
 
     def actions(self) -> list[State]:
-        return [button({"do": "refresh"}, "Read again")]
+        return [button({"do": "export"}, f"Export {count_of(len(self.lines.shown), 'cause', 'causes')}", "e", off=not len(self.lines.shown)),
+                button({"do": "refresh"}, "Read again")]  # fmt: skip
 
     def row(self, line: int, values: dict[str, Any]) -> State:
         solved = values["trend"] == "solved"
@@ -112,17 +203,63 @@ class ErrorsView(Grid):
             found = self.victims()
         except SynckitError as error:
             return [*blocks, text(str(error), "fail")]
-        found = found.drop_duplicates(["mapping", "local_key", "integration_key"])
-        rows = [[safe(v["mapping"]), safe(v["local_key"]) or safe(v["integration_key"]), safe(v["message"]),
+        rows = [[safe(v["mapping"]), safe(v["name"]), {"text": safe(v["local_key"]) or safe(v["integration_key"]), "key": True}, safe(v["message"]),
                  {"buttons": [button({"do": "explain", "mapping": v["mapping"], "local": safe(v["local_key"]), "integration": safe(v["integration_key"])}, "Its story")]}]
                 for v in found.head(VICTIMS).to_dict("records")]  # fmt: skip
+        shown = count_of(len(found), "record", "records")
         blocks.append(
-            table(["mapping", "record", "message", ""], rows, f"{number(len(rows))} of {count_of(len(found), 'record', 'records')}")
+            table(
+                ["mapping", "record", "key", "message", ""],
+                rows,
+                shown if len(rows) == len(found) else f"{number(len(rows))} of {shown}",
+            )
         )
-        blocks.append(buttons(button({"do": "retry"}, "Plan a retry of these", "t")))
-        if self.plan is not None and self.plan.writes:
-            blocks.append({"kind": "code", "text": "view.plan          # look at it\nws.apply(view.plan) # carry it out"})
+        blocks.append(
+            buttons(
+                *self._fixes(str(cause["code"])),
+                button({"do": "retry"}, "Plan these again", "t", hint="as they are now: those that fail again say why"),
+            )
+        )
+        if self._of != cause["cause"]:
+            return blocks
+        blocks += self._plan_blocks()
         return [*blocks, {"kind": "code", "text": self.story}] if self.story else blocks
+
+    def _fixes(self, code: str) -> list[State]:
+        titles = [safe(getattr(self.ws.description, s).name) for s in SIDES]
+        labels = {"restore": "Restore the deleted records", "delete": "Delete what is left of them", "uncouple": "Remove the couplings",
+                  "to": f"Keep {titles[0]}", "from": f"Keep {titles[1]}"}  # fmt: skip
+        return [
+            button({"do": "fix", "how": how}, labels[how], hint="as a plan; nothing is written yet") for how in FIXES.get(code, ())
+        ]
+
+    def _plan_blocks(self) -> list[State]:
+        """The plan of a fix: its rows, what will still fail, and the button that carries it out."""
+        if self.plan is None or self.panel is None:
+            return []
+        frame = self.plan.records()
+        frame = frame[(frame["step"] == 1) & ~frame["disposition"].isin(QUIET)]
+        rows = [[safe(r["mapping"]), {"text": r["disposition"], "tone": "fail" if r["disposition"] not in CARRIED_OUT else "create"},
+                 safe(r["local_name"]) or safe(r["integration_name"]), safe(r["reason"])] for r in frame.head(PLANNED).to_dict("records")]  # fmt: skip
+        planned = (
+            [
+                table(
+                    ["mapping", "action", "record", "why"],
+                    rows,
+                    f"{number(len(rows))} of {count_of(len(frame), 'row', 'rows')} of the plan",
+                )
+            ]
+            if rows
+            else []
+        )
+        ended = (
+            [text(self.panel.error, "fail")]
+            if self.panel.error
+            else [text("Read again shows what is left.", "quiet")]
+            if self.panel.run
+            else []
+        )
+        return [{"kind": "heading", "text": "The plan"}, *planned, *self.panel.state()["blocks"], *ended]
 
 
 __all__ = ["ErrorsView"]

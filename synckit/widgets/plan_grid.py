@@ -167,6 +167,19 @@ class PlanGrid(Grid):
 
     def head(self) -> list[State]:
         blocks = [text(self.plan.sentence(), "strong")]
+        later = int(
+            pc.sum(
+                pc.and_(pc.equal(self._rows.column("step"), 2), pc.is_in(self._rows.column("disposition"), pa.array(CARRIED_OUT)))
+            ).as_py()
+            or 0
+        )
+        if later:
+            what = "is a second step: it fills or changes" if later == 1 else "are second steps: they fill or change"
+            blocks.append(
+                text(
+                    f"{count_of(later, 'row', 'rows')} more {what} what can only be written once another record is there.", "quiet"
+                )
+            )
         if getattr(self, "open_code", False):
             blocks.append({"kind": "code", "text": self.review.code()})
         return blocks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from synckit.errors import SynckitError
@@ -94,9 +94,10 @@ def buttons(*those: State, label: str = "") -> State:
     return {"kind": "buttons", "label": label, "buttons": [b for b in those if b]}
 
 
-def table(columns: list[str], rows: list[list[Any]], caption: str = "") -> State:
-    """`rows`: cells are texts, lists of (text, is alike) segments, or {"text", "tone", "bar", "key", "buttons"}."""
-    return {"kind": "table", "columns": columns, "rows": rows, "caption": caption}
+def table(columns: list[str], rows: Sequence[list[Any] | State], caption: str = "", tall: bool = False) -> State:
+    """`rows`: lists of cells, or {"cells": ..., "on": True} for the row that is chosen; cells are texts, lists of (text, is alike)
+    segments, or {"text", "tone", "bar", "key", "buttons"}. `tall`: shown whole, however many rows there are."""
+    return {"kind": "table", "columns": columns, "rows": list(rows), "caption": caption, "tall": tall}
 
 
 __all__ = ["Message", "Screen", "State", "button", "buttons", "table", "text"]

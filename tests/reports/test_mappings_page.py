@@ -38,7 +38,7 @@ def test_a_line_says_what_the_mapping_is(ws):
     assert customer["local_filter"] == "Blocked: ' '"
     assert customer["integration_filter"] == "statecode: Active; customertypecode: Customer; bcbi_companyid: $company_id|''"
     assert (customer["fields"], customer["fields_total"]) == (20, 22)
-    assert customer["order_reason"].startswith("after SALESPEOPLE (depends on it), CURRENCY (depends on it)")
+    assert customer["order_reason"].startswith("after SALESPEOPLE, CURRENCY, ")
     assert (customer["coupled"], customer["skipped"], customer["held"]) == (252, 1, 0)
     assert customer["integration_templates"] == "BCICUSTOME"
     assert line(ws, "PAYMENT TERMS")["integration_table"] == "account (paymenttermscode)"

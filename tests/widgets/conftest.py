@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,12 @@ def full(demo: Workspace) -> Plan:
 def own_demo(tmp_path: Path) -> Workspace:
     """A demo that a test may write to."""
     return open_workspace(make_demo(tmp_path / "demo"))
+
+
+@pytest.fixture(scope="session")
+def with_errors(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A demo whose modified records were synchronised twice, at a fixed moment: two causes of errors stand open."""
+    ws = open_workspace(make_demo(tmp_path_factory.mktemp("errors") / "demo"))
+    ws.clock = lambda: datetime(2026, 6, 1, 8, 0)
+    ws.apply(ws.plan_modified())
+    return ws

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from synckit.planning.plan import Plan, PlanBase
-from synckit.widgets import ApplyPanel, DiffView, PairQueue, PlanGrid
+from synckit.widgets import ApplyPanel, ConnectAndMap, DiffView, ErrorsView, PairQueue, PlanGrid
 from synckit.workspace import Workspace
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -41,8 +41,9 @@ def test_a_decision_on_one_screen_redraws_the_others(full: Plan) -> None:
     assert grid.view.state["head"] != before
 
 
-def test_a_notebook_that_nobody_runs_shows_the_table(full: Plan, demo: Workspace) -> None:
-    for screen in (PlanGrid(full), PairQueue(full), DiffView(full), ApplyPanel(demo, full)):
+def test_a_notebook_that_nobody_runs_shows_the_table(full: Plan, demo: Workspace, with_errors: Workspace) -> None:
+    for make in SCREENS.values():
+        screen = make(full, demo, with_errors)
         bundle = screen._repr_mimebundle_()
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         assert data["text/html"].count("<") > 3 and "<script" not in data["text/html"]
@@ -80,11 +81,20 @@ def test_names_that_want_to_be_html_stay_text(full: Plan) -> None:
         assert "\u202e" not in str(screen.window(0, 50)) and "\u202e" not in str(screen.state())
 
 
-@pytest.mark.parametrize("name", ["plan_grid", "pair_queue", "diff_view"])
-def test_the_page_is_as_it_was(full: Plan, name: str) -> None:
+SCREENS = {
+    "plan_grid": lambda full, demo, failed: PlanGrid(full), "pair_queue": lambda full, demo, failed: PairQueue(full),
+    "diff_view": lambda full, demo, failed: DiffView(full), "apply_panel": lambda full, demo, failed: ApplyPanel(demo, full),
+    "errors_view": lambda full, demo, failed: ErrorsView(failed), "connect_map": lambda full, demo, failed: ConnectAndMap(demo),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_the_page_is_as_it_was(full: Plan, demo: Workspace, with_errors: Workspace, name: str) -> None:
     """Golden pages of the demo; delete a file to have it written anew, then look at the difference."""
-    screen = {"plan_grid": PlanGrid, "pair_queue": PairQueue, "diff_view": DiffView}[name](full)
-    page = re.sub(r"(</tr>|</p>)", r"\1\n", screen.html()) + "\n"
+    page = re.sub(r"(</tr>|</p>)", r"\1\n", SCREENS[name](full, demo, with_errors).html()) + "\n"
+    page = re.sub(r"sqlite:/+[^<]*?/demo/", "sqlite:///demo/", page)
+    page = re.sub(r"rows, \d+\.\d s", "rows, 0.0 s", page)
+    page = page if name != "errors_view" else re.sub(r"20\d\d-\d\d-\d\d \d\d:\d\d", "2026-06-01 08:00", page)
     file = GOLDEN / f"{name}.html"
     if not file.exists():
         file.parent.mkdir(exist_ok=True)

@@ -46,7 +46,7 @@ function tableOf(block, send) {
   const head = make("tr", {}, ...block.columns.map((title) => make("th", {}, title)));
   const body = block.rows.map((row) => make("tr", row.on ? { class: "on" } : {}, ...(row.cells || row).map((cell) =>
     make("td", { dir: "auto", class: cell && cell.key ? "key" : null }, ...content(cell, send)))));
-  return make("div", { class: "scroll" }, make("table", {}, block.caption ? make("caption", {}, block.caption) : null,
+  return make("div", { class: block.tall ? "scroll tall" : "scroll" }, make("table", {}, block.caption ? make("caption", {}, block.caption) : null,
     make("thead", {}, head), make("tbody", {}, ...body)));
 }
 
@@ -63,10 +63,12 @@ function slider(block, send) {
 }
 
 function field(block, send) {
+  let sent = block.text;
+  const tell = (text) => { sent = text; send({ ...block.do, text }); };
   const input = make("input", { ...focusable, type: "text", value: block.text, placeholder: block.hint || "", "aria-label": block.label, spellcheck: "false",
-    data: { id: "field" + block.label }, onchange: () => send({ ...block.do, text: input.value }),
-    onkeydown: (event) => { if (event.key === "Enter") send({ ...block.do, text: input.value }); } });
-  return make("label", { class: "field" }, make("span", { class: "quiet" }, block.label), input);
+    data: { id: "field" + block.label }, onchange: () => { if (input.value !== sent) tell(input.value); },
+    onkeydown: (event) => { if (event.key === "Enter") tell(input.value); } }); // the change that follows says nothing new
+  return make("label", { class: "field wide" }, make("span", { class: "quiet" }, block.label), input);
 }
 
 function choose(block, send) {
@@ -95,6 +97,8 @@ function draw(block, send) {
     case "checks": return checks(block, send);
     case "progress": return make("div", { class: "progress", role: "progressbar", "aria-valuenow": Math.round(100 * block.share), "aria-valuemin": 0, "aria-valuemax": 100,
       "aria-label": block.label }, make("i", { style: { width: `${100 * block.share}%` } }));
+    case "diff": return make("pre", { class: "diff" }, ...block.lines.map((line) =>
+      make("div", { class: line[0] === "+" ? "more" : line[0] === "-" ? "less" : null }, line || "\u22ef")));
     case "code": {
       const copy = make("button", { ...focusable, type: "button", data: { id: "copy" }, onclick: () => {
         const done = () => { copy.textContent = "Copied"; };

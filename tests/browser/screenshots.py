@@ -1,0 +1,170 @@
+"""Pictures of every screen in both themes, taken in JupyterLab as `synckit lab` opens it; three of them stand in the README.
+
+python tests/browser/screenshots.py --folder PICTURES          all of them
+python tests/browser/screenshots.py --folder data/screenshots --readme
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lab_page import LabPage, browser, lab, why_not
+
+SCREEN = ".synckit-screen"
+ROWS = f"{SCREEN} .rows .line"
+HEIGHT = 2200  # pixels: JupyterLab lays out what is in view only
+README = ("preview-light", "duplicates-dark", "differences-dark", "connect-light")
+
+
+def _preview(p: Any) -> str:
+    p.click(f'{SCREEN} button.chip:has-text("create")')
+    p.click(f'{SCREEN} .titles button:has-text("alike")')
+    p.click(f'{SCREEN} .titles button:has-text("alike")')
+    p.wait_for_timeout(300)
+    p.click(f"{ROWS} >> nth=2")
+    p.keyboard.press(" ")
+    p.wait_for_timeout(300)
+    return f"{SCREEN} >> nth=0"
+
+
+def _row(p: Any) -> str:
+    p.click(f'{SCREEN} button.chip:has-text("update")')
+    p.wait_for_timeout(300)
+    p.click(f"{ROWS} >> nth=1")
+    p.keyboard.press("Enter")
+    p.wait_for_selector(f"{SCREEN} .detail table")
+    return f"{SCREEN} >> nth=0"
+
+
+def _apply(p: Any) -> str:
+    for box in p.locator(f"{SCREEN} .checks input").all():
+        box.check()
+    return f"{SCREEN} >> nth=1"
+
+
+def _applied(p: Any) -> str:
+    _apply(p)
+    p.click(f'{SCREEN} button:has-text("Write ")')
+    p.wait_for_selector(f'{SCREEN}:has-text("One question at the end")')
+    return f"{SCREEN} >> nth=1"
+
+
+def _pair(p: Any) -> str:
+    p.click(f"{SCREEN} table")
+    for key in "cns":
+        p.keyboard.press(key)
+        p.wait_for_timeout(400)
+    return SCREEN
+
+
+def _decided(p: Any) -> str:
+    p.click(f'{SCREEN} button:has-text("Decided pairs")')
+    p.wait_for_timeout(300)
+    return SCREEN
+
+
+def _conflict(p: Any) -> str:
+    p.click(f'{SCREEN} button.chip:has-text("conflict")')
+    p.wait_for_timeout(300)
+    p.click(f"{ROWS} >> nth=0")
+    p.keyboard.press("Enter")
+    p.wait_for_selector(f"{SCREEN} .detail table")
+    return f"{SCREEN} >> nth=0"
+
+
+def _cause(p: Any) -> str:
+    p.click(f"{ROWS} >> nth=0")
+    p.keyboard.press("Enter")
+    p.wait_for_selector(f"{SCREEN} .detail table")
+    return SCREEN
+
+
+def _story(p: Any) -> str:
+    p.click(f'{SCREEN} .detail button:has-text("Its story") >> nth=0')
+    p.wait_for_selector(f"{SCREEN} .detail pre")
+    return SCREEN
+
+
+def _mapping(p: Any) -> str:
+    p.click(f'{SCREEN} button:has-text("CUSTOMER")')
+    p.fill(f'{SCREEN} input[aria-label="filter of the local side"]', "Blocked: ' '; Country/Region Code: DE|AT")
+    p.keyboard.press("Enter")
+    p.wait_for_selector(f"{SCREEN} pre.diff")
+    return SCREEN
+
+
+def _rule(p: Any) -> str:
+    p.click(f'{SCREEN} tr:has-text("address1_city") button:has-text("Change")')
+    p.select_option(f'{SCREEN} select[aria-label="only try a rule"]', "UPPERCASE")
+    p.wait_for_selector(f'{SCREEN}:has-text("would be changed")')
+    return SCREEN
+
+
+def _as_it_is(selector: str) -> Callable[[Any], str]:
+    return lambda p: selector
+
+
+#: notebook, what to wait for, and one after the other: name of the picture, what is done before it, giving the element that is taken.
+SCREENS: list[tuple[str, str, list[tuple[str, Callable[[Any], str]]]]] = [
+    ("00-start", f"{SCREEN} table", [("connect", _as_it_is(SCREEN)), ("mapping", _mapping), ("rule", _rule)]),
+    ("01-full-sync-preview", f'{SCREEN} button:has-text("Write ")', [("preview", _preview)]),
+    ("01-full-sync-preview", f'{SCREEN} button:has-text("Write ")', [("row", _row), ("apply", _apply), ("applied", _applied)]),
+    ("02-possible-duplicates", f"{SCREEN} kbd", [("duplicates", _pair), ("decided", _decided)]),
+    ("03-sync-diff", f"{ROWS}", [("differences", _conflict)]),
+    ("04-diagnose-errors", ROWS, [("errors", _cause), ("story", _story)]),
+    ("05-job-report", ".jp-OutputArea-output img", [("report", _as_it_is(".jp-Notebook"))]),
+]  # fmt: skip
+
+
+def take(folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
+    """Take the pictures (those named in `only`, such as "preview-light", or all); what is decided for them is decided in a demo that is
+    thrown away."""
+    taken = []
+    for theme in ("light", "dark"):
+        if only and not any(name.endswith(f"-{theme}") for name in only):
+            continue
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place,
+            lab(Path(place)) as address,
+            browser(height=HEIGHT) as new,
+        ):
+            for notebook, content, pictures in SCREENS:
+                wanted = [name for name, _ in pictures if not only or f"{name}-{theme}" in only]
+                if not wanted:
+                    continue
+                page = LabPage(new(), address)
+                page.page.set_default_timeout(30_000)
+                page.open(f"{notebook}.ipynb", dark=theme == "dark")
+                page.run_all(content)
+                for name, act in pictures:
+                    element = page.page.locator(act(page.page)).first
+                    element.scroll_into_view_if_needed()
+                    page.page.wait_for_timeout(500)
+                    if name in wanted:
+                        path = folder / f"{name}-{theme}.png"
+                        element.screenshot(path=path)
+                        taken.append(path)
+                assert not page.outside and not page.wrong, (page.outside, page.wrong)
+                page.page.context.close()
+    return taken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--readme", action="store_true", help="only those that the README shows")
+    parser.add_argument("names", nargs="*", help="only these, such as preview-light")
+    given = parser.parse_args()
+    if why_not():
+        parser.exit(1, f"{why_not()}\n")
+    given.folder.mkdir(parents=True, exist_ok=True)
+    for path in take(given.folder, README if given.readme else tuple(given.names)):
+        print(f"{path} ({path.stat().st_size // 1024} KiB)")
+
+
+if __name__ == "__main__":
+    main()
