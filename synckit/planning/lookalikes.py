@@ -42,12 +42,15 @@ def compared_fields(bound: BoundMapping) -> list[FieldPair]:
 
 def search(planner: MappingPlanner) -> Duplicates | None:
     """Likely same pairs among the uncoupled rows inside the filters and the coupled ones: across the sides, and within each. None where
-    the search is not made: too many rows (said in the plan's notes), an incremental run, an option mapping, nothing to compare by."""
+    the search is not made: too many rows (said in the plan's notes), an option mapping, nothing to compare by. An incremental run, which
+    has read a few rows only, reads all of them for it."""
     bound, request = planner.bound, planner.planning.request
-    if bound.mapping.kind == "option" or not request.whole or any(r.finder for r in bound.rules):
+    if bound.mapping.kind == "option" or any(r.finder for r in bound.rules):
         return None  # a mapping with a finder of its own knows its partners
+    from synckit.planning.resemblance import uncoupled_rows
+
     free = {
-        side: planner.column(f"SELECT key FROM lone WHERE side = '{side}' AND inf AND leave_out = '' ORDER BY key")
+        side: planner.column(f"SELECT n.key FROM {uncoupled_rows(planner, side)} AND n.leave_out = '' ORDER BY n.key")
         for side in SIDES
     }
     total = sum(len(k) for k in free.values())
@@ -76,20 +79,18 @@ def search(planner: MappingPlanner) -> Duplicates | None:
     return find_duplicates(tables["local"], tables["integration"], fields)
 
 
-_PAIRS = (
-    "SELECT c.local_key, c.integration_key FROM couplings c JOIN n_local l ON l.key = c.local_key "
-    "JOIN n_integration i ON i.key = c.integration_key WHERE l.inf AND i.inf AND NOT c.found"
-)
-
-
 def _coupled(planner: MappingPlanner, uncoupled: int) -> dict[str, Any]:
     """The coupled rows that take part: keys of either side, and of_<side>: key -> partner's key."""
     from synckit.planning.resemblance import sharing_keys
 
     con = planner.con
-    coupled = int(con.execute(f"SELECT count(*) FROM ({_PAIRS})").fetchall()[0][0])
+    both = (
+        f"SELECT c.local_key, c.integration_key FROM {planner.all_couplings()} c JOIN {planner.whole_table('local')} l ON l.key = c.local_key "
+        f"JOIN {planner.whole_table('integration')} i ON i.key = c.integration_key WHERE l.inf AND i.inf AND NOT c.found"
+    )
+    coupled = int(con.execute(f"SELECT count(*) FROM ({both})").fetchall()[0][0])
     every = 2 * coupled <= max(COUPLED_ROWS, uncoupled)
-    some = f"{_PAIRS} ORDER BY md5(c.local_key), c.local_key LIMIT {coupled if every else SAMPLE}"
+    some = f"{both} ORDER BY md5(c.local_key), c.local_key LIMIT {coupled if every else SAMPLE}"
     pairs: list[tuple[str, str]] = con.execute(some).fetchall()
     found: dict[str, Any] = {"local": [p[0] for p in pairs], "integration": [p[1] for p in pairs]}
     found |= {"of_local": dict(pairs), "of_integration": {ik: lk for lk, ik in pairs}}
@@ -97,7 +98,7 @@ def _coupled(planner: MappingPlanner, uncoupled: int) -> dict[str, Any]:
         return found
     for at, side in enumerate(SIDES):
         near = con.execute(
-            f"{_PAIRS} AND c.{side}_key IN (SELECT unnest(CAST(? AS VARCHAR[])))", [sharing_keys(planner, side)]
+            f"{both} AND c.{side}_key IN (SELECT unnest(CAST(? AS VARCHAR[])))", [sharing_keys(planner, side)]
         ).fetchall()
         found[f"of_{side}"] |= {pair[at]: pair[1 - at] for pair in near}
         found[side] = list(found[f"of_{side}"])

@@ -78,7 +78,7 @@ def _without(text: str, characters: str) -> str:
 
 def resembling(planner: MappingPlanner, in_pass: Pass, created: Creates) -> pa.Table:
     """Each planned create with the existing records that it looks like (DUPLICATES), best first: by all that says who they are, and where
-    there are too many records for that, or in an incremental run, by an equal e-mail address, phone number or name."""
+    there are too many records for that, by an equal e-mail address, phone number or name."""
     if not created.table.num_rows:
         return DUPLICATES.empty_table()
     found = planner.lookalikes
@@ -172,14 +172,20 @@ def sharing_keys(planner: MappingPlanner, side: Side) -> list[str]:
         return []
     found: set[str] = set()
     for value in values.values():
-        theirs = f"SELECT {value} AS v FROM n_{other} n JOIN lone o ON o.key = n.key AND o.side = '{other}' AND o.inf"
+        theirs = f"SELECT {value} AS v FROM {uncoupled_rows(planner, other)}"
         found.update(
             planner.column(
-                f"SELECT unnest(keys) FROM (SELECT list(key) AS keys FROM (SELECT n.key, {value} AS v FROM n_{side} n WHERE inf) WHERE v IN ({theirs}) "
+                f"SELECT unnest(keys) FROM (SELECT list(key) AS keys FROM (SELECT n.key, {value} AS v FROM {planner.whole_table(side)} n WHERE inf) WHERE v IN ({theirs}) "
                 f"GROUP BY v HAVING count(*) <= {SHARED_BY_MANY})"
             )
         )
     return sorted(found)
+
+
+def uncoupled_rows(planner: MappingPlanner, side: Side) -> str:
+    """FROM ... WHERE of the uncoupled rows n of one side inside its filter, all of them in an incremental run, too."""
+    coupled = f"SELECT 1 FROM {planner.all_couplings()} c WHERE c.{side}_key = n.key"
+    return f"{planner.whole_table(side)} n WHERE n.inf AND NOT EXISTS ({coupled})"
 
 
 def _values(planner: MappingPlanner) -> dict[str, str]:

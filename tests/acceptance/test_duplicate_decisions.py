@@ -296,3 +296,22 @@ def test_too_many_records_are_compared_by_equal_signs_and_that_is_said(make_worl
     why = plan.why("CUSTOMER", guid("C"), guid("A"))
     assert why["field"].tolist() == ["e-mail"] and why["score_so_far"].tolist() == [0.5]
     assert plan.couple("CUSTOMER", guid("C"), guid("A")).total("couple") == 1
+
+
+def test_a_run_of_modified_records_compares_as_a_full_one_does(make_world: MakeWorld) -> None:
+    w = make_world(
+        {"customer": "no code20 key, name text50, email text80, phone text30, city text30, limit decimal.2"},
+        {
+            "account": "accountnumber text20, name text160, emailaddress1 text100, telephone1 text50, city text80, creditlimit decimal.2"
+        },
+        [mapping("CUSTOMER", "customer > account", FIELDS, only_coupled=False)],
+    )
+    w.local.add("customer", "Z", no="20", name="Zeta AG", email="zeta@zeta.example", city="Bonn")
+    w.integration.add("account", "A", name="Ekensund Transport AB", emailaddress1="office@ekensund.example", city="Ekensund")
+    w.carry_out(w.plan().exclude("CUSTOMER", integration=guid("A")))
+    w.tick()
+    w.local.add("customer", "C", no="30", name="Ekensunds Transport", email="ofice@ekensund.example", city="Ekensund")
+    plan = w.ws.plan_modified()
+    assert plan.total("create") == 1, "the account waits, held, for a decision; it was not changed since"
+    assert [(r.source_key, r.existing_key) for r in plan.duplicates().itertuples()] == [(guid("C"), guid("A"))]
+    assert "name similar" in plan.duplicates()["why"].iloc[0], "nothing in them is equal but the city"
