@@ -19,6 +19,7 @@ from synckit.planning.looking import look, lost
 from synckit.planning.plan import Plan
 from synckit.planning.request import Kind, Request
 from synckit.planning.undo import undoing
+from synckit.waiting import waiting
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
@@ -217,7 +218,10 @@ def _planning(ws: Workspace, kind: Kind, sync: str | None = None, believe: Seque
     from synckit.workspace import _direction
 
     request = Request(kind, direction=_direction(sync), force=kind == "records", deletions=False, believed=ws._believed(believe))
-    with planning_run(ws.description, ws.systems, ws.ledger, request, ws.clock(), ws.rulebook) as planning:
+    with (
+        waiting("Planning") as told,
+        planning_run(ws.description, ws.systems, ws.ledger, request, ws.clock(), ws.rulebook, told) as planning,
+    ):
         yield planning
 
 

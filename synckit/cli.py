@@ -11,7 +11,7 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from synckit import cli_diagnosis, logs
-from synckit.cli_console import console, frame, opened, progress_bar, reading, show, stoppable, tell, terminal
+from synckit.cli_console import console, frame, opened, present, progress_bar, reading, show, stoppable, tell, terminal
 from synckit.cli_duplicates import judge
 from synckit.cli_duplicates import register as register_duplicates
 from synckit.cli_first import register as register_first
@@ -21,7 +21,7 @@ from synckit.errors import SynckitError
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import load_plan
 from synckit.reports.plan_text import frame_view, lines_of, plan_view
-from synckit.reports.wording import is_pending, safe
+from synckit.reports.wording import safe
 from synckit.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -45,19 +45,6 @@ Limit = Annotated[int | None, typer.Option("--limit", help="At most so many line
 
 
 # -- planning ------------------------------------------------------------------------------------------------------------------------
-
-
-def present(plan: Plan, as_json: bool, out: str | None) -> None:
-    """Print a plan, save it where asked, and leave with the exit code that says whether there is anything to do."""
-    if out is not None:
-        plan.save(out)
-    if as_json:
-        tell(plan.to_dict())
-    else:
-        show(plan_view(plan))
-        if out is not None:
-            show(f"\nSaved as {safe(out)}. Next: synckit show {safe(out)}   or   synckit apply {safe(out)}")
-    raise typer.Exit(PENDING if is_pending(plan) else OK)
 
 
 @plans.command("full")
@@ -90,7 +77,7 @@ def show_plan(
     """Look at a saved plan: the whole, its records, its fields, or as a workbook."""
     loaded = load_plan(plan)
     if drift:
-        with opened(workspace) as ws:
+        with opened(workspace) as ws, reading(what="Comparing"):
             found = ws.drift(loaded)
         if not as_json:
             show(found.sentence())
@@ -236,7 +223,7 @@ def apply_plan(
 @app.command("resume")
 def resume(workspace: WorkspaceOption = None, as_json: Json = False) -> None:
     """Bring a run that was cut off to a truthful end."""
-    with opened(workspace) as ws:
+    with opened(workspace) as ws, reading(what="Resuming"):
         run = ws.resume()
     if run is None:
         show("No run is unfinished.")
@@ -254,11 +241,11 @@ def check(workspace: WorkspaceOption = None, as_json: Json = False,
     """Validate workspace and systems; say every problem at once, and how the workspace differs from the standard."""
     from synckit.mapping.differences import differences_from_standard
 
-    with opened(workspace) as ws:
+    with opened(workspace) as ws, reading(len(ws.description.mappings) if data else None, "Checking") as progress:
         findings = ws.check()
         differences = differences_from_standard(ws.description)
         rules = ws.rules()
-        looked = ws.check_data() if data and not any(f.severity == "error" for f in findings) else None
+        looked = ws.check_data(progress=progress) if data and not any(f.severity == "error" for f in findings) else None
     if as_json:
         tell({**({"data": lines_of(looked)} if looked is not None else {}), "findings": [vars(f) if hasattr(f, "__dict__") else {k: getattr(f, k) for k in ("severity", "place", "message", "remedy")} for f in findings],
               "differences": differences, "rules": lines_of(rules)})  # fmt: skip
@@ -361,7 +348,7 @@ def import_couplings(
     table: Annotated[str | None, typer.Option("--table", help='The table of the shape "CRM Integration Record".')] = None,
 ) -> None:
     """Take couplings in: all of them, or none where any is wrong."""
-    with opened(workspace) as ws:
+    with opened(workspace) as ws, reading(what="Importing"):
         found = ws.import_couplings(file, table=table)
     show(f"{found.imported:,} couplings imported, {found.already_there:,} were there already.")
 
@@ -371,8 +358,9 @@ def export_couplings(
     file: Annotated[str, typer.Argument(help="The CSV file to write.")], workspace: WorkspaceOption = None
 ) -> None:
     """Write all couplings into a CSV file."""
-    with opened(workspace) as ws:
-        show(f"{ws.export_couplings(file):,} couplings written to {safe(file)}.")
+    with opened(workspace) as ws, reading(what="Exporting"):
+        written = ws.export_couplings(file)
+    show(f"{written:,} couplings written to {safe(file)}.")
 
 
 register(app)

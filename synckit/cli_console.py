@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import typer
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from synckit.reports.plan_text import frame_view, lines_of
+from synckit.planning.plan import Plan
+from synckit.reports.plan_text import frame_view, lines_of, plan_view
+from synckit.reports.wording import is_pending, safe
 from synckit.workspace import Workspace, open_workspace
 
 
@@ -63,6 +66,26 @@ def frame(table: pd.DataFrame, as_json: bool, empty: str, limit: int | None = No
         show(frame_view(table, limit))
 
 
+def print_plan(plan: Plan, as_json: bool, out: str | Path | None, told: str = "") -> None:
+    """Print a plan, and `told` below it; save it where asked."""
+    if out is not None:
+        plan.save(str(out))
+    if as_json:
+        tell(plan.to_dict())
+        return
+    show(plan_view(plan))
+    if told:
+        show(told)
+    if out is not None:
+        show(f"\nSaved as {safe(out)}. Next: synckit show {safe(out)}   or   synckit apply {safe(out)}")
+
+
+def present(plan: Plan, as_json: bool, out: str | Path | None) -> None:
+    """Print a plan, save it where asked, and leave with the exit code that says whether there is anything to do."""
+    print_plan(plan, as_json, out)
+    raise typer.Exit(2 if is_pending(plan) else 0)
+
+
 def terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
@@ -75,7 +98,8 @@ def opened(path: str | Path | None) -> Iterator[Workspace]:
 
 @contextmanager
 def stoppable() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks to stop between two chunks; a second one stops at once (then `synckit resume` tells what became of the rest)."""
+    """Ctrl-C (or being told to end: kill) asks to stop between two chunks; a second one stops at once (then `synckit resume` tells what
+    became of the rest)."""
     asked: list[bool] = []
 
     def ask(number: int, stack: object) -> None:
@@ -84,27 +108,30 @@ def stoppable() -> Iterator[Callable[[], bool]]:
         asked.append(True)
         console(error=True).print(Text("Stopping after the rows that are on their way ..."))
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(asked)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
-def reading(count: int) -> Iterator[Callable[[str, int], None]]:
-    """A spinner on a terminal while systems are read: it appears after a second, and says how many mappings are done."""
+def reading(count: int | None = None, what: str = "Reading") -> Iterator[Callable[[str, int], None]]:
+    """A spinner on a terminal while somebody waits: it appears after a second, and says how many of `count` mappings are done, where
+    that is known."""
     if not sys.stderr.isatty():
-        yield lambda what, rows: None
+        yield lambda name, rows: None
         return
-    columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    counted = (BarColumn(), MofNCompleteColumn()) if count else (TimeElapsedColumn(),)
+    columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), *counted)
     bar = Bar(*columns, console=console(error=True), transient=True)
-    task = bar.add_task("Reading", total=count)
+    task = bar.add_task(what, total=count)
     late = threading.Timer(1, bar.start)
     late.start()
 
-    def advance(what: str, rows: int) -> None:
-        bar.update(task, advance=1, description=f"{what}: {rows:,} rows")
+    def advance(name: str, rows: int) -> None:
+        bar.update(task, advance=1, description=f"{name}: {rows:,} rows" if rows else name)
 
     try:
         yield advance

@@ -7,7 +7,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from synckit.cli_console import frame, show, tell
+from synckit.cli_console import frame, reading, show, tell
 from synckit.errors import SynckitError
 from synckit.workspace import Workspace, open_workspace
 
@@ -33,7 +33,7 @@ def explain(
     if side not in (None, "local", "integration"):
         raise SynckitError(f'There is no side "{side}". Write local or integration.')
     plans = [load_plan(p) for p in plan] if plan else None
-    with open_workspace(workspace) as ws:
+    with open_workspace(workspace) as ws, reading(what="Looking"):
         told = ws.explain(mapping, **{side or "key": key}, plan=plans, full=full)
     tell(told.to_dict()) if as_json else show(told.to_text())
     raise typer.Exit(0 if told.found else 1)
@@ -61,7 +61,8 @@ def causes(
                 return frame(
                     found if as_json else found[["run_id", "mapping", "local_key", "integration_key", "message"]], as_json, ""
                 )
-            found = ws.causes(mapping, run=run)
+            with reading(what="Grouping errors"):
+                found = ws.causes(mapping, run=run)
     if as_json:
         return frame(found, True, "")
     return show(causes_text(found) if len(found) else "No error has been booked." if plan is None else "Nothing will fail.")
@@ -78,7 +79,7 @@ def report(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Report what happened: planned beside actual, errors by cause, backlog, what was written where."""
-    with open_workspace(workspace) as ws:
+    with open_workspace(workspace) as ws, reading(what="Reporting"):
         found = ws.report(run, since, mapping, values=values)
     for path, write in ((html, found.to_html), (excel, found.to_excel)):
         if path is not None:
@@ -132,8 +133,9 @@ def read_log(
     from synckit.diagnosis.job_log import read_job_log
     from synckit.reports.plan_text import lines_of
 
-    log = read_job_log(source, dates=dates, numbers=numbers)
-    report = log.report()
+    with reading(what="Reading the log"):
+        log = read_job_log(source, dates=dates, numbers=numbers)
+        report = log.report()
     for path, write in ((html, report.to_html), (excel, report.to_excel)):
         if path is not None:
             write(path)

@@ -60,7 +60,8 @@ def init(
     """Look at two systems and write a commented workspace that proposes sides, tables, fields and keys."""
     from synckit.init import propose_workspace, write_workspace
 
-    proposal = propose_workspace(Path(folder), local, integration)
+    with reading(what="Looking at the systems"):
+        proposal = propose_workspace(Path(folder), local, integration)
     path = write_workspace(proposal)
     for note in proposal.notes:
         show(f"- {safe(note)}")

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from synckit.cli_console import opened
-from synckit.cli_verbs import Json, Out, WorkspaceOption, Yes, _ask_and_apply, _group, _show, _told
+from synckit.cli_console import opened, present, reading
+from synckit.cli_verbs import Json, Out, WorkspaceOption, Yes, _ask_and_apply, _group, _told
 from synckit.errors import SynckitError
 
 RunNumber = Annotated[int, typer.Argument(metavar="RUN", help="The number of the run, as `synckit jobs` lists it.")]
@@ -19,14 +19,16 @@ RunOption = Annotated[int, typer.Option("--run", metavar="RUN", help="The number
 
 def plan_undo(run: RunOption, workspace: WorkspaceOption = None, out: Out = None, as_json: Json = False) -> None:
     """Plan to take back what a run wrote; rows that were changed since are left out and named."""
-    with opened(workspace) as ws:
-        _show(ws.plan_undo(run), out, as_json)
+    with opened(workspace) as ws, reading():
+        plan = ws.plan_undo(run)
+    present(plan, as_json, out)
 
 
 def undo(run: RunNumber, workspace: WorkspaceOption = None, yes: Yes = False, out: Out = None, as_json: Json = False) -> None:
     """Take back what a run wrote. What is undone stays as it is until somebody lifts the hold on it."""
     with opened(workspace) as ws:
-        plan = ws.plan_undo(run)
+        with reading():
+            plan = ws.plan_undo(run)
         left = plan.records(disposition="left out by rule")
         told = "\n".join(
             f"  left out: {r['mapping']} {_named(r)}: {r['reason'].removeprefix('Left out: ')}"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +13,10 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from synckit.cli_console import opened
+from synckit.cli_console import frame, opened, present, print_plan, progress_bar, reading, stoppable
 from synckit.errors import SynckitError
 from synckit.planning.plan import Plan
-from synckit.reports.plan_text import frame_view, lines_of, plain
+from synckit.reports.plan_text import lines_of
 from synckit.reports.wording import is_pending, safe
 from synckit.workspace import Workspace
 
@@ -55,14 +53,10 @@ def plan_modified(
     direction: Direction = None, believe: Believe = None, out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan a synchronisation of modified records."""
-    with opened(workspace) as ws:
-        _show(
-            ws.plan_modified(
-                mapping or None, from_start=from_start, unconditional=unconditional, direction=direction, believe=believe or ()
-            ),
-            out,
-            as_json,
-        )
+    with opened(workspace) as ws, reading(len(mapping or ws.order)) as progress:
+        plan = ws.plan_modified(mapping or None, from_start=from_start, unconditional=unconditional, direction=direction,
+                                believe=believe or (), progress=progress)  # fmt: skip
+    present(plan, as_json, out)
 
 
 def plan_records(
@@ -72,13 +66,12 @@ def plan_records(
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan a synchronisation of chosen records; with --direction that side's values win."""
-    with opened(workspace) as ws:
+    with opened(workspace) as ws, reading(1) as progress:
         _some(local, integration)
-        _show(
-            ws.plan_records(mapping, local=local or (), integration=integration or (), direction=direction, create=create),
-            out,
-            as_json,
+        plan = ws.plan_records(
+            mapping, local=local or (), integration=integration or (), direction=direction, create=create, progress=progress
         )
+    present(plan, as_json, out)
 
 
 def plan_coupling(
@@ -89,13 +82,12 @@ def plan_coupling(
 ) -> None:  # fmt: skip
     """Plan to couple pairs of records, or, without --pair, to couple by match: over the fields marked use_for_match, all uncoupled
     records or those named with --local."""
-    with opened(workspace) as ws:
+    with opened(workspace) as ws, reading():
         pairs = None if not pair else [_pair(text) for text in pair]
         if pairs and local:
             raise SynckitError("Give the pairs, or the local records to match, not both.")
-        _show(
-            ws.plan_coupling(mapping, pairs, sync=_sync(sync), starting_from=_side(starting_from), local=local or ()), out, as_json
-        )
+        plan = ws.plan_coupling(mapping, pairs, sync=_sync(sync), starting_from=_side(starting_from), local=local or ())
+    present(plan, as_json, out)
 
 
 def plan_uncoupling(
@@ -103,8 +95,9 @@ def plan_uncoupling(
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan to remove couplings: of some records, of a mapping, or all."""
-    with opened(workspace) as ws:
-        _show(ws.plan_uncoupling(mapping, local=local or (), integration=integration or ()), out, as_json)
+    with opened(workspace) as ws, reading():
+        plan = ws.plan_uncoupling(mapping, local=local or (), integration=integration or ())
+    present(plan, as_json, out)
 
 
 def plan_restore(
@@ -112,8 +105,9 @@ def plan_restore(
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan to recreate the missing record of broken couplings."""
-    with opened(workspace) as ws:
-        _show(ws.plan_restore(mapping, local=local or (), integration=integration or ()), out, as_json)
+    with opened(workspace) as ws, reading():
+        plan = ws.plan_restore(mapping, local=local or (), integration=integration or ())
+    present(plan, as_json, out)
 
 
 def plan_retry(
@@ -121,8 +115,9 @@ def plan_retry(
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan to take skipped records up again."""
-    with opened(workspace) as ws:
-        _show(ws.plan_retry(mapping, local=local or (), integration=integration or ()), out, as_json)
+    with opened(workspace) as ws, reading():
+        plan = ws.plan_retry(mapping, local=local or (), integration=integration or ())
+    present(plan, as_json, out)
 
 
 # -- unattended --------------------------------------------------------------------------------------------------------------------
@@ -181,7 +176,7 @@ def _unattended(
     conflicts = len(plan.records(disposition="conflict")[["mapping", "local_key"]].drop_duplicates())  # seen in either pass
     if stop_on_conflict and conflicts:
         raise SynckitError(f"{conflicts:,} {'record is' if conflicts == 1 else 'records are'} in conflict. Decide them: synckit plan modified --out PLAN")  # fmt: skip
-    with _asked_to_stop() as should_stop:
+    with stoppable() as should_stop:
         run = ws.apply(plan, accept=accept, should_stop=should_stop, **guards)
     held = plan.total("excluded")
     failed = int(run.jobs["failed"].sum()) if len(run.jobs) else 0
@@ -208,18 +203,6 @@ def without_possible_duplicates(ws: Workspace, plan: Plan) -> Plan:
 
 def _none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Being told to end (Ctrl-C, kill) lets the chunk on its way finish; nothing is left half-done."""
-    asked: list[int] = []
-    before = {s: signal.signal(s, lambda number, frame: asked.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _logger(ws: Workspace, log: str) -> Callable[[str], None]:
@@ -253,7 +236,8 @@ def couple(
         raise SynckitError("Name both records, or couple the mapping by match: synckit couple MAPPING --by-match.")
     with opened(workspace) as ws:
         pairs = None if local is None or integration is None else [(local, integration)]
-        plan = ws.plan_coupling(mapping, pairs, sync=_sync(sync), starting_from=_side(starting_from))
+        with reading():
+            plan = ws.plan_coupling(mapping, pairs, sync=_sync(sync), starting_from=_side(starting_from))
         _ask_and_apply(ws, plan, yes, out, as_json)
 
 
@@ -266,7 +250,8 @@ def uncouple(
     with opened(workspace) as ws:
         if not whole:
             _some(key, integration, " To uncouple the whole mapping, say --all.")
-        plan = ws.plan_uncoupling(mapping, local=() if whole else key or (), integration=() if whole else integration or ())
+        with reading():
+            plan = ws.plan_uncoupling(mapping, local=() if whole else key or (), integration=() if whole else integration or ())
         _ask_and_apply(ws, plan, yes, out, as_json)
 
 
@@ -276,7 +261,8 @@ def retry(
 ) -> None:  # fmt: skip
     """Take skipped records up again, and synchronise them."""
     with opened(workspace) as ws:
-        plan = ws.plan_retry(mapping, local=key or (), integration=integration or ())
+        with reading():
+            plan = ws.plan_retry(mapping, local=key or (), integration=integration or ())
         n = sum(len(head.released) for head in plan.base.mappings.values())
         told = "No record is skipped." if not n else f"{n:,} {'record is' if n == 1 else 'records are'} taken up again."
         _ask_and_apply(ws, plan, yes, out, as_json, told, anyway=bool(n))
@@ -288,7 +274,9 @@ def restore(
 ) -> None:  # fmt: skip
     """Recreate the missing record of broken couplings."""
     with opened(workspace) as ws:
-        _ask_and_apply(ws, ws.plan_restore(mapping, local=key or (), integration=integration or ()), yes, out, as_json)
+        with reading():
+            plan = ws.plan_restore(mapping, local=key or (), integration=integration or ())
+        _ask_and_apply(ws, plan, yes, out, as_json)
 
 
 def lift(
@@ -310,37 +298,19 @@ def broken(
 ) -> None:  # fmt: skip
     """List couplings one of whose records was deleted."""
     with opened(workspace) as ws:
-        frame = ws.broken(mapping)
-        if as_json:
-            typer.echo(json.dumps(lines_of(frame), ensure_ascii=False, indent=1))
-        else:
-            typer.echo(plain(frame_view(frame), 160) if len(frame) else "No coupling is broken.")
+        with reading():
+            found = ws.broken(mapping)
+        frame(found, as_json, "No coupling is broken.")
 
 
 # -- what they share ---------------------------------------------------------------------------------------------------------------
-
-
-def _show(plan: Plan, out: Path | None, as_json: bool) -> None:
-    """Print and perhaps save a plan; exit 0 where there is nothing to do, else 2."""
-    _print(plan, out, as_json)
-    raise typer.Exit(2 if is_pending(plan) else 0)
-
-
-def _print(plan: Plan, out: Path | None, as_json: bool, told: str = "") -> None:
-    if out is not None:
-        plan.save(str(out))
-    typer.echo(json.dumps(plan.to_dict(), default=str, ensure_ascii=False, indent=1) if as_json else plan.to_text())
-    if told and not as_json:
-        typer.echo(told)
-    if out is not None and not as_json:
-        typer.echo(f"Saved as {out}. Carry it out with: synckit apply {out}")
 
 
 def _ask_and_apply(
     ws: Workspace, plan: Plan, yes: bool, out: Path | None, as_json: bool, told: str = "", anyway: bool = False
 ) -> None:
     """Show the plan, ask, apply; with --out only plan. `anyway`: there is something to apply though no row is written."""
-    _print(plan, out, as_json and not yes, told)
+    print_plan(plan, as_json and not yes, out, told)
     pending = is_pending(plan) or anyway
     if out is not None:
         raise typer.Exit(2 if pending else 0)
@@ -352,7 +322,9 @@ def _ask_and_apply(
         if not typer.confirm("Apply this?", default=False):
             typer.echo("Nothing was applied.")
             raise typer.Exit(1)
-    run = ws.apply(plan, confirm="" if yes else _named_system(ws, plan))
+    named = "" if yes else _named_system(ws, plan)
+    with stoppable() as should_stop, progress_bar("Applying", not as_json) as progress:
+        run = ws.apply(plan, confirm=named, progress=progress, should_stop=should_stop)
     if as_json:
         facts = {"run": run.id, "status": run.status, "jobs": lines_of(run.jobs), "differences": lines_of(run.differences)}
         typer.echo(json.dumps({**facts, "exit": run.exit_code}, default=str, ensure_ascii=False, indent=1))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import pandas as pd
 
 from synckit.planning.plan import Plan
+from synckit.waiting import waiting
 
 if TYPE_CHECKING:
     from synckit.diagnosis.explain import Explanation
@@ -39,14 +40,16 @@ class Diagnosing:
         """Why a record does, or does not, synchronise: its whole story. See synckit.diagnosis.explain.explain."""
         from synckit.diagnosis.explain import explain
 
-        return explain(self._here, mapping, local, integration, key=key, plan=plan, full=full)
+        with waiting("Looking"):
+            return explain(self._here, mapping, local, integration, key=key, plan=plan, full=full)
 
     def causes(self, mapping: str | None = None, *, run: int | None = None) -> pd.DataFrame:
         """Booked errors grouped by root cause, open ones first: victims, trend ("new", "persisting", "solved"), remedy (columns:
         synckit.diagnosis.causes.CAUSES). `cause_records` lists the errors behind each."""
         from synckit.diagnosis.causes import causes
 
-        return causes(self._here, mapping, run=run)
+        with waiting("Grouping errors"):
+            return causes(self._here, mapping, run=run)
 
     def cause_records(self, cause: str | None = None, *, mapping: str | None = None, run: int | None = None) -> pd.DataFrame:
         """The booked errors behind a cause (or all of them), newest first, both keys and the column `cause` with each."""
@@ -62,14 +65,16 @@ class Diagnosing:
         synckit.reports.job_report.report."""
         from synckit.reports.job_report import report
 
-        return report(self._here, run, since, mapping, values=values)
+        with waiting("Reporting"):
+            return report(self._here, run, since, mapping, values=values)
 
-    def check_data(self, mapping: str | Sequence[str] | None = None, *, progress: Any = lambda what, rows: None) -> pd.DataFrame:
+    def check_data(self, mapping: str | Sequence[str] | None = None, *, progress: Any = None) -> pd.DataFrame:
         """Look through whole columns of both sides before a run: what would fail, be cut or be left behind, each with count, examples
         and remedy (columns: synckit.diagnosis.check_data.FINDINGS)."""
         from synckit.diagnosis.check_data import check_data
 
-        return check_data(self._here, mapping, progress=progress)
+        with waiting("Looking through the data") as told:
+            return check_data(self._here, mapping, progress=progress or told)
 
     def try_rule(self, mapping: str, field: str, rule: str, in_pass: Literal["to", "from"] | None = None) -> Tried:
         """What a transformation rule would make of every value of a field: `.sentence`, `.counts`, `.frame`. See synckit.diagnosis.trying."""

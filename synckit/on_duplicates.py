@@ -9,6 +9,7 @@ import pandas as pd
 from synckit.errors import SynckitError
 from synckit.planning import judgements
 from synckit.planning.bind import SIDES, Side, bind
+from synckit.waiting import waiting
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
@@ -63,7 +64,10 @@ class OnDuplicates:
 
         ws = self._ws_
         name = ws.description.mapping(mapping).name
-        with planning_run(ws.description, ws.systems, ws.ledger, Request("coupling"), ws.clock(), ws.rulebook) as planning:
+        with (
+            waiting("Trying match criteria"),
+            planning_run(ws.description, ws.systems, ws.ledger, Request("coupling"), ws.clock(), ws.rulebook) as planning,
+        ):
             return what_if(planning, name)
 
     def suggested_match(self, mapping: str, told: pd.DataFrame | None = None) -> str:

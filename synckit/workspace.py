@@ -36,6 +36,7 @@ from synckit.systems.opening import open_system
 from synckit.systems.protocol import System
 from synckit.systems.secrets import resolve
 from synckit.systems.sql_connect import with_driver
+from synckit.waiting import waiting
 
 #: A moment in UTC as databases spell it: planning reads these as they are.
 _UTC_STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00(:00)?)?")
@@ -263,9 +264,11 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
 
     def _plan(self, mappings: Sequence[str] | str | None, request: Request, progress: Progress) -> Plan:
         names = [mappings] if isinstance(mappings, str) else mappings
-        return plan_run(
-            self.description, self.systems, self.ledger, names, request, self.clock(), operator(), self.rulebook, progress
-        )
+        with waiting("Planning", len(names or self.order)) as told:
+            return plan_run(
+                self.description, self.systems, self.ledger, names, request, self.clock(), operator(), self.rulebook,
+                told if progress is _silent else progress,
+            )  # fmt: skip
 
     def _both_sides(self, name: str, keys: dict[Side, list[str]]) -> dict[Side, frozenset[str]]:
         """The chosen records with their coupled partners: either row of a pair stands for the pair."""
@@ -341,9 +344,13 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         """Carry out exactly the rows of `plan`; see synckit.applying.run.apply_plan."""
         from synckit.applying.run import apply_plan
 
-        return apply_plan(
-            self, plan, accept=accept, keep_creating=keep_creating, progress=progress, should_stop=should_stop, over_limit=over_limit, confirm=confirm,
-        )  # fmt: skip
+        with waiting("Applying") as told:
+            shown = progress or (
+                lambda p: told(f"{p.mapping}, {p.done:,} of {p.total:,} rows, {p.rows_per_second:,.0f} rows per second", 0)
+            )
+            return apply_plan(
+                self, plan, accept=accept, keep_creating=keep_creating, progress=shown, should_stop=should_stop, over_limit=over_limit, confirm=confirm,
+            )  # fmt: skip
 
     def resume(self) -> Any:
         """Bring an interrupted run to a truthful end; None where there is none."""

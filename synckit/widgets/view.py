@@ -21,6 +21,7 @@ class View(anywidget.AnyWidget):
     _css = STATIC / "screen.css"
     state = traitlets.Dict().tag(sync=True)
     win = traitlets.Dict().tag(sync=True)
+    turn = traitlets.Int(0).tag(sync=True)  # counts answered messages: until it moves, the page says that somebody works
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
@@ -35,6 +36,7 @@ class View(anywidget.AnyWidget):
             self.win = {**self.screen.window(self._start, ROWS), "asked": content.get("asked", 0)}
         else:
             self.screen.receive(content)
+            self.turn += 1
 
     def publish(self) -> None:
         """Send what the presenter shows now; rows stay where the reader has scrolled to."""

@@ -131,7 +131,13 @@ function redraw(node, children, root) {
 const typing = (node) => node.tagName === "INPUT" && node.type === "text" || node.tagName === "SELECT" || node.tagName === "TEXTAREA";
 
 function render({ model, el }) {
-  const send = (message) => { if (message) model.send(message); };
+  let busy = 0;
+  const send = (message) => {
+    if (!message) return;
+    if (message.do !== "window" && !busy) busy = setTimeout(() => root.classList.add("busy"), 500);
+    model.send(message);
+  };
+  const rest = () => { clearTimeout(busy); busy = 0; root.classList.remove("busy"); };
   const root = make("div", { ...focusable, class: "synckit-screen", tabindex: "0" });
   el.append(root);
   const grid = gridParts(model, root, send);
@@ -171,11 +177,12 @@ function render({ model, el }) {
     if (kind === "grid") grid.update(state);
     else redraw(plain, [...(state.blocks || []).map((one) => draw(one, send)), notice(state)], root);
   }
+  model.on("change:turn", rest);
   model.on("change:state", update);
   model.on("change:win", grid.rows);
   update();
   if (model.get("state").kind === "grid") grid.rows();
-  return () => { model.off("change:state", update); model.off("change:win", grid.rows); };
+  return () => { rest(); model.off("change:turn", rest); model.off("change:state", update); model.off("change:win", grid.rows); };
 }
 
 const notice = (state) => make("p", { class: state.error ? "tone-fail" : "quiet said", role: "status" }, state.error || state.said || "\u00a0");
