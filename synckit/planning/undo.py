@@ -21,7 +21,7 @@ from synckit.planning.looking import Seen, look, plain_text
 from synckit.planning.manual import Line, assembled, change_line, mapping_part, row_line
 from synckit.planning.plan import Plan
 from synckit.planning.planned_mapping import MappingPlan
-from synckit.planning.stage import canonical
+from synckit.planning.stage import TEXTUAL, canonical
 from synckit.systems.canonical import version_column
 from synckit.systems.protocol import VERSION_TOKEN
 
@@ -242,7 +242,9 @@ class _Undo:
             return label is None or label == now.values["label"]
         table = one.table
         return all(
-            _alike(now.values.get(table.column(n).name), v) for n, v in one.after.items() if table.column(n).name in now.values
+            _alike(now.values.get(table.column(n).name), v, table.column(n))
+            for n, v in one.after.items()
+            if table.column(n).name in now.values
         )
 
     def _label(self) -> str:
@@ -447,7 +449,9 @@ class _Undo:
             if column is None or (version is not None and column.name == version.name):
                 continue
             old, new = plain_text(held.get(column.name)), _json_text(value)
-            if (one.op == "delete" and new is not None) or (one.op == "update" and not _alike(held.get(column.name), value)):
+            if (one.op == "delete" and new is not None) or (
+                one.op == "update" and not _alike(held.get(column.name), value, column)
+            ):
                 lines.append(change_line(row, column.name, column.name, None if one.op == "delete" else old, new, origin))
         return lines
 
@@ -539,12 +543,12 @@ def _json_text(value: Any) -> str | None:
     return plain_text(value) if not isinstance(value, (int, float)) or isinstance(value, bool) else str(value)
 
 
-def _alike(now: Any, journal: Any) -> bool:
-    """Whether a canonical value is the one that the journal holds as JSON; blanks are alike."""
+def _alike(now: Any, journal: Any, column: Column) -> bool:
+    """Whether a canonical value is the one that the journal holds as JSON; blanks are alike, but the text "0" is none."""
     here, there = plain_text(now), _json_text(journal)
     if here == there:
         return True
-    blank = (None, "0", "false")
+    blank = (None,) if column.kind in TEXTUAL else (None, "0", "false")
     if here in blank and there in blank:
         return True
     try:

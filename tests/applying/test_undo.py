@@ -233,3 +233,14 @@ def test_mariadb_and_postgresql(tmp_path: Path, mariadb_url: str, postgres_url: 
         assert redo.exit_code == 0 and {side: pair.names(side) for side in ended} == ended
     finally:
         pair.close()
+
+
+def test_a_text_of_zero_is_no_blank(make_customers: Any) -> None:
+    w = make_customers()
+    w.full()
+    w.local.edit("customer", "A", fax="")
+    w.integration.edit("account", "GA", fax="0")
+    run = w.ws.apply(w.ws.plan_records("CUSTOMER", local=guid("A"), direction="to"))
+    assert not w.integration.row("account", "GA")["fax"]
+    w.ws.apply(w.ws.plan_undo(run.id))
+    assert w.integration.row("account", "GA")["fax"] == "0"
