@@ -123,8 +123,12 @@ def planned_creates(planner: MappingPlanner, in_pass: Pass) -> Creates:
     elif destination.option_set is not None:
         first = _next_option(planner)
         keys = pa.array([str(first + row) for row in range(n)], pa.string())
-    else:  # the same plan gives the same keys
-        made = [planned_key(ledger_id, bound.name, side, k, times.get((SOURCE[in_pass], k), 0)) for k in source_keys]
+    else:  # the same plan gives the same keys; what is restored had a partner, whose key is not taken again
+        had = set(planner.column(f"SELECT rec FROM decided_{in_pass} WHERE disposition = 'restore'"))
+        made = [
+            planned_key(ledger_id, bound.name, side, key, times.get((SOURCE[in_pass], key), 0) + (record in had))
+            for record, key in zip(table.column(0).to_pylist(), source_keys, strict=True)
+        ]
         keys = pa.array(made, pa.string())
     said = [("\n".join(f"{c}={m}={k}" for c, (m, k) in sorted(refs[r].items())) or None) if r in refs else None for r in range(n)]
     columns = {

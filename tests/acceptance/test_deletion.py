@@ -168,3 +168,20 @@ def test_what_cannot_be_restored_says_why(make_world: MakeWorld, gone: str) -> N
         (row,) = plan.records("CUSTOMER", "will fail").to_dict("records")
         assert row["code"] == "lookup_not_coupled" and "REGION" in row["reason"]
     w.carry_out(plan)
+
+
+def test_a_restored_record_never_takes_the_key_of_the_deleted_one(make_world: MakeWorld) -> None:
+    w = make_world(
+        {"customer": "no code20 key, name text100"},
+        {"account": "name text160"},
+        [mapping("CUSTOMER", "customer > account", "name <> name", deletion_conflict_resolution="restore_records")],
+    )
+    w.local.add("customer", "C", no="1", name="Beta")
+    w.full()
+    keys = []
+    for _ in range(3):
+        (account,) = w.integration.rows("account")
+        keys.append(account["accountid"])
+        w.integration.delete("account", account["accountid"])
+        w.carry_out(plan_modified(w))
+    assert len(set(keys)) == 3
