@@ -78,8 +78,10 @@ def scrub(message: object, url: sa.URL | None) -> str:
             if key.casefold() in _SECRET_KEYS:
                 secrets += [value] if isinstance(value, str) else list(value)
         spellings = {
-            s for secret in secrets if secret for s in (secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1])
-        }
+            s
+            for secret in secrets if secret
+            for s in (secret, quote(secret, safe=""), quote(secret), quote(secret, safe=" +"), quote_plus(secret), repr(secret)[1:-1])
+        }  # fmt: skip
         for spelling in sorted(spellings, key=len, reverse=True):
             text = text.replace(spelling, MASK)
     text = re.sub(r"\(Background on this error at: \S+\)", "", text)

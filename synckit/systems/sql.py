@@ -212,7 +212,7 @@ class SqlSystem:
                 "SELECT 1 FROM sqlite_master LIMIT 1",
             )
         else:
-            uri = url.set(drivername="postgresql").render_as_string(hide_password=False)
+            uri = url.set(drivername="postgresql").render_as_string(hide_password=False).replace(" ", "%20")
             begin = ("SET TIME ZONE 'UTC'", "SET DateStyle = 'ISO, YMD'", "SET extra_float_digits = 1",
                      "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT 1")  # fmt: skip
 
