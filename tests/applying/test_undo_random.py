@@ -138,7 +138,7 @@ def rehearse(seed: int, kind: str) -> int:
                 assert states[-1] == states[-3], f"{told}: {difference(states[-3], states[-1])}"
                 assert coupled[-1] == coupled[-3], told
             if turn in (1, 3) and seed == 0:
-                quiet(ws, told)
+                quiet(ws, plan, told)
             before = state(ws)
             plan = ws.plan_undo(run.id)
             assert state(ws) == before, "planning wrote"
@@ -188,13 +188,14 @@ def edited_by_others(ws: Workspace, places: list[tuple[str, str, str]]) -> None:
             database.execute(f"UPDATE {table} SET {column} = 'by others', changed = '2031-01-01T00:00:00.000Z' WHERE {UID.get(table, 'id')} = ?", (key,))  # noqa: S608  # fmt: skip
 
 
-def quiet(ws: Workspace, told: str) -> None:
-    """Nobody has decided anything: the next run neither redoes nor reverses what is held."""
-    held = {(n, s, h["key"]) for n in ws.order for h in ws.ledger.held(n).to_pylist() for s in (h["side"],)}
-    plan = ws.plan_modified()
-    for row in plan.records(disposition=["create", "update", "delete", "restore"]).to_dict("records"):
-        source = "local" if row["pass"] == "to" else "integration"
-        assert (row["mapping"], source, row[f"{source}_key"]) not in held, told
+def quiet(ws: Workspace, undo: Plan, told: str) -> None:
+    """Nobody has decided anything: the next runs neither redo nor reverse what was undone."""
+    rows = undo.records(disposition=["update", "delete", "restore", "uncoupling", "coupling"])
+    undone = {(r["mapping"], r[f"{side}_key"]) for r in rows.to_dict("records") for side in TABLES_OF}
+    for plan in (ws.plan_modified(), ws.plan_full()):
+        for row in plan.records(disposition=["create", "update", "delete", "restore"]).to_dict("records"):
+            source = "local" if row["pass"] == "to" else "integration"
+            assert (row["mapping"], row[f"{source}_key"]) not in undone, f"{told}: {row['disposition']} {row[f'{source}_key']}"
 
 
 def difference(a: State, b: State) -> list[Any]:

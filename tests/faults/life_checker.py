@@ -33,6 +33,7 @@ UNDECIDED = """
 SELECT 'lost update: changed since the two agreed, and nobody decided', h.side, h.key, h.col, a.value, h.old, h.new FROM h
 JOIN agreed a ON a.col = h.col AND h.key = CASE h.side WHEN 'local' THEN a.local_key ELSE a.integration_key END
 WHERE h.who = :run AND h.op = 'update' AND :guarded AND coalesce(h.old, '') <> coalesce(a.value, '')
+AND EXISTS (SELECT 1 FROM pairs p WHERE p.local_key = a.local_key AND p.integration_key = a.integration_key)
 AND NOT EXISTS (SELECT 1 FROM decided d WHERE d.local_key = a.local_key)
 """
 DOUBLE = "SELECT 'double create', '{side}', count(*), {number} FROM {side}.{table} GROUP BY {number} HAVING count(*) > 1"

@@ -15,7 +15,7 @@ from harness import Stage
 from test_planted_bugs import Bug, _outcome, _token_gone, instead, moments, nothing, planted
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "applying"))
-from test_undo_random import among_others, rehearse
+from test_undo_random import among_others, made, rehearse
 
 from synckit.applying import undo as applying
 from synckit.applying.chunk import Chunk
@@ -24,12 +24,6 @@ from synckit.ledger.transaction import Transaction
 from synckit.planning import undo as planning
 from synckit.planning.undo import _Undo
 from synckit.systems.protocol import Outcome
-
-#: (trial, seed, kind of plan): together they go through every branch of an undo.
-TRIALS: tuple[tuple[Callable[[int, str], int], int, str], ...] = (
-    (rehearse, 0, "full"), (rehearse, 0, "uncoupling"), (rehearse, 1, "restore"), (rehearse, 1, "delete"),
-    (among_others, 3, "full"), (among_others, 4, "full"), (among_others, 5, "restore"), (rehearse, 0, "modified"), (rehearse, 2, "coupling"),
-)  # fmt: skip
 
 
 def _other_key(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,6 +55,39 @@ def _last_before(original: Callable[..., Any]) -> Callable[..., Any]:
         original(self, entry)
 
     return take
+
+
+def held_again(seed: int, kind: str) -> int:
+    """Couplings that return hold all that they held."""
+    with made(seed) as (ws, _):
+        known = (
+            "mapping",
+            "local_key",
+            "integration_key",
+            "local_stamp",
+            "integration_stamp",
+            "to_result",
+            "from_result",
+            "skipped",
+        )
+        before = [
+            tuple(c[k] for k in known if k in c)
+            for c in sorted(ws.ledger.couplings(kind).to_pylist(), key=lambda c: c["local_key"])
+        ]
+        ws.apply(ws.plan_undo(ws.apply(ws.plan_uncoupling(kind)).id))
+        after = [
+            tuple(c[k] for k in known if k in c)
+            for c in sorted(ws.ledger.couplings(kind).to_pylist(), key=lambda c: c["local_key"])
+        ]
+        assert after == before, f"{set(before) ^ set(after)}"
+        return len(before)
+
+
+#: (trial, seed, kind of plan): together they go through every branch of an undo.
+TRIALS: tuple[tuple[Callable[[int, str], int], int, str], ...] = (
+    (rehearse, 0, "full"), (rehearse, 0, "uncoupling"), (rehearse, 1, "restore"), (rehearse, 1, "delete"),
+    (among_others, 3, "full"), (among_others, 22, "full"), (among_others, 5, "restore"), (rehearse, 0, "modified"), (rehearse, 2, "coupling"), (held_again, 0, "REGION"),
+)  # fmt: skip
 
 
 UNDO_BUGS: dict[str, Bug] = {
