@@ -154,7 +154,8 @@ class UndoChunk(CouplingChunk):
             journal_uncoupled(tx, applier.run_id, job, self.in_pass, [c for c, _ in ended], [n for _, n in ended])
             tx.remove_couplings([c["id"] for c, _ in ended])
             if own:
-                self._hold_rows(tx, [s.line.row for s, _ in kinds["delete"]], but=self.side)
+                again = {s.key for s, _ in kinds["delete"] if s.key in coupled and coupled[s.key]["held"] == of.reason}
+                self._hold_rows(tx, [s.line.row for s, _ in kinds["delete"] if s.key not in again], but=self.side)
             kept = [(coupled[s.key or ""], o.token) for s, o in kinds["update"] if s.line.row["coupled"] and s.key in coupled]
             self._stamp_second(tx, kinds["update"])
             tx.stamp([{"id": c["id"], f"{self.side}_stamp": token, "fingerprints": ""} for c, token in kept])
@@ -202,7 +203,8 @@ class UndoChunk(CouplingChunk):
                     ended.append((coupling, line))
             journal_uncoupled(tx, applier.run_id, job, self.in_pass, [c for c, _ in ended], [line.number for _, line in ended])
             tx.remove_couplings([c["id"] for c, _ in ended])
-            self._hold_rows(tx, [line.row for _, line in ended])
+            # what the undo that is taken back had held is as it was before that undo: free
+            self._hold_rows(tx, [line.row for c, line in ended if c["held"] != undone(applier).reason])
             states |= {line.number: ("done", "") for _, line in ended}
             coming = [line for line in lines if line.row["disposition"] == "coupling"]
             for line, (_, refused) in zip(coming, self._couple_again(tx, [line.row for line in coming]), strict=True):

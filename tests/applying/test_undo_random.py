@@ -137,7 +137,7 @@ def rehearse(seed: int, kind: str) -> int:
                 assert not len(run.differences), f"{told}: {run.to_text()}"
                 assert states[-1] == states[-3], f"{told}: {difference(states[-3], states[-1])}"
                 assert coupled[-1] == coupled[-3], told
-            if turn in (1, 3) and seed == 0:
+            if turn in (1, 3) and seed % 10 == 0:
                 quiet(ws, plan, told)
             before = state(ws)
             plan = ws.plan_undo(run.id)
