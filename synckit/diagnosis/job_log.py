@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -195,14 +196,11 @@ def _sheets(path: Path) -> Iterable[tuple[str, Rows]]:
     import openpyxl
 
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except Exception as problem:
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+            for sheet in book.worksheets:
+                yield f"{path.name}, {sheet.title}", [[_cell(c) or "" for c in row] for row in sheet.iter_rows(values_only=True)]
+    except Exception as problem:  # some of what is wrong with a workbook shows only when its sheets are read
         raise SynckitError(f"{path} cannot be read as an Excel workbook: {' '.join(str(problem).split())[:200]}") from None
-    try:
-        for sheet in book.worksheets:
-            yield f"{path.name}, {sheet.title}", [[_cell(c) or "" for c in row] for row in sheet.iter_rows(values_only=True)]
-    finally:
-        book.close()
 
 
 def _lines(text: str) -> Rows:

@@ -6,7 +6,7 @@ import csv
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -264,16 +264,15 @@ def _excel_lines(path: Path, sheet: str | None) -> Iterator[tuple[int, Sequence[
     import openpyxl
 
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except Exception as error:  # openpyxl lets zip, XML and key errors through
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+            if sheet is not None and sheet not in book.sheetnames:
+                raise SynckitError(f'{path.name} has no sheet "{sheet}".' + nearest(sheet, book.sheetnames))
+            rows = (book[sheet] if sheet is not None else book.worksheets[0]).iter_rows(values_only=True)
+            yield from enumerate(rows, 1)
+    except SynckitError:
+        raise
+    except Exception as error:  # openpyxl lets zip, XML and key errors through, some only when a sheet is read
         raise SynckitError(f"{path.name} cannot be read as an Excel file: {error}.") from error
-    try:
-        if sheet is not None and sheet not in book.sheetnames:
-            raise SynckitError(f'{path.name} has no sheet "{sheet}".' + nearest(sheet, book.sheetnames))
-        rows = (book[sheet] if sheet is not None else book.worksheets[0]).iter_rows(values_only=True)
-        yield from enumerate(rows, 1)
-    finally:
-        book.close()
 
 
 def _sql_lines(url: str, table: str | None) -> Iterator[tuple[int, Sequence[Any]]]:

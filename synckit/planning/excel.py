@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -230,7 +232,7 @@ def read_decisions(plan: Plan, path: str) -> list[Decision]:
     known = {_row_name(row): row for of in (plan.undecided(), plan) for row in _records(of)}
     problems: list[str] = []
     decided: dict[str, tuple[str, int]] = {}
-    with closing(_open(path)) as book:
+    with _open(path) as book:
         _refuse_another_plan(book, plan, path)
         on_duplicates, wrong = _read_judgements(plan, book)
         problems += wrong
@@ -326,24 +328,21 @@ def _judgement(plan: Plan, line: dict[str, Any], word: str) -> list[Decision]:
     return list(decided.decisions)
 
 
-def _open(path: str) -> Any:
+#: What openpyxl lets through where a workbook is no workbook, or cut short: at once, or only when a sheet is read.
+_UNREADABLE = (InvalidFileException, zipfile.BadZipFile, zlib.error, struct.error, ParseError, LookupError, ValueError, TypeError, AttributeError,
+               ArithmeticError, EOFError, OSError, RuntimeError)  # fmt: skip
+
+
+@contextmanager
+def _open(path: str) -> Iterator[Any]:
     if not Path(path).is_file():
         raise SynckitError(f"There is no workbook {path}.")
     try:
-        return openpyxl.load_workbook(path, read_only=True, data_only=True)
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+            yield book
     except PermissionError as error:
         raise SynckitError(_cannot("read", path, error)) from None
-    except (
-        InvalidFileException,
-        zipfile.BadZipFile,
-        ParseError,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        OSError,
-    ):
+    except _UNREADABLE:
         raise SynckitError(f"{path} is not an Excel workbook (.xlsx), or it was cut short.") from None
 
 
@@ -381,7 +380,7 @@ def _refuse_to_lose(target: Path) -> None:
     """Replacing a workbook is fine where nobody has written decisions into it."""
     if not target.exists():
         return
-    with closing(_open(str(target))) as book:
+    with _open(str(target)) as book:
         if book.properties.title != MARK or RECORDS not in book.sheetnames:
             raise SynckitError(f"{target} exists and is not a workbook of a plan. Choose another name.")
         if any(word for _, (word, _) in _decision_rows(book, str(target))) or _holds_judgements(book):
