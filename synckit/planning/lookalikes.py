@@ -68,6 +68,7 @@ def search(planner: MappingPlanner) -> Duplicates | None:
     from synckit.planning.duplicates import find_duplicates  # loads scipy, which most commands do without
 
     coupled = _coupled(planner, total)
+    _forget_likenesses(planner)
     tables = {}
     for side in SIDES:
         partner = coupled["of_" + side]
@@ -77,6 +78,13 @@ def search(planner: MappingPlanner) -> Duplicates | None:
             "partner", pa.array([partner.get(k) for k in rows.column("key").to_pylist()], pa.string())
         )
     return find_duplicates(tables["local"], tables["integration"], fields)
+
+
+def _forget_likenesses(planner: MappingPlanner) -> None:
+    """The columns by which coupled rows were chosen: a third of what is held of each row, and not needed any more."""
+    for side in SIDES:
+        for kind in planner.readers[side].resemblance:
+            planner.con.execute(f"ALTER TABLE {planner.whole_table(side)} DROP COLUMN like_{kind}")
 
 
 def _coupled(planner: MappingPlanner, uncoupled: int) -> dict[str, Any]:
