@@ -218,7 +218,12 @@ class ApplyPanel(Screen):
                   table(["mapping", "direction", *shown, ""], rows, "Planned beside actual: one number where both are the same")]  # fmt: skip
         failed = int(run.jobs["failed"].sum()) if len(run.jobs) else 0
         if failed:
-            blocks.append(text(f"{count_of(failed, 'row', 'rows')} failed or stopped at a conflict: 04 Diagnose errors says why, and what fixes each.", "conflict"))
+            blocks.append(
+                text(
+                    f"{count_of(failed, 'row', 'rows')} failed or stopped at a conflict: 04 Diagnose errors says why, and what fixes each.",
+                    "conflict",
+                )
+            )
         if not as_planned:
             lines = [
                 [safe(d[c]) for c in ("mapping", "local_key", "integration_key", "planned", "actual", "reason")]

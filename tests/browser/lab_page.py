@@ -110,7 +110,7 @@ class LabPage:
         self.page.goto(f"{self.address}{where}?token={TOKEN}")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
 
-    def run_all(self, content: str, seconds: float = 90) -> None:
+    def run_all(self, content: str, seconds: float = 180) -> None:
         """Run all cells and wait until `content` (a selector) is there. Lab drops the command at times, or asks for a kernel, while
         the session is bound late: the command is given again."""
         self.page.wait_for_selector('.jp-KernelName:has-text("Python 3")', timeout=60_000)

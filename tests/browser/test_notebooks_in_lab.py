@@ -32,7 +32,7 @@ def new_page() -> Iterator[Any]:
 @pytest.fixture
 def page(address: str, new_page: Any) -> Iterator[LabPage]:
     lab_page = LabPage(new_page(), address)
-    lab_page.page.set_default_timeout(30_000)
+    lab_page.page.set_default_timeout(60_000)
     yield lab_page
     lab_page.page.context.close()
     assert not lab_page.outside, "nothing leaves this machine"
@@ -53,12 +53,34 @@ def waits(page: LabPage, selector: str, words: str) -> None:
     page.page.wait_for_selector(f'{selector}:has-text("{words}")')
 
 
-def test_the_start_page_opens_first_and_says_whether_all_is_well(page: LabPage) -> None:
-    page.open()
-    assert "00-start" in page.page.url
-    page.run_all('.jp-OutputArea-output:has-text("Mappings")')
-    waits(page, ".jp-OutputArea-output", "connected")
-    assert page.page.query_selector("text=Would you like to get notified") is None, "no news pop-up"
+def test_the_start_page_opens_first_tests_both_systems_and_changes_the_workspace_file(tmp_path: Path, new_page: Any) -> None:
+    with lab(tmp_path) as address:
+        page = LabPage(new_page(), address)
+        p = page.page
+        p.set_default_timeout(60_000)
+        page.open()
+        assert "00-start" in p.url
+        page.run_all(f'{SCREEN} :text("Mappings, in the order of a run")')
+        assert p.locator(f'{SCREEN} td:has-text("connected: ")').count() == 2
+        assert p.query_selector("text=Would you like to get notified") is None, "no news pop-up"
+        harmless(page, f"{SCREEN} caption >> nth=0")
+        file = tmp_path / "synckit-notebooks" / "synckit-demo" / "workspace.yaml"
+        before = file.read_text(encoding="utf-8")
+        p.click(f'{SCREEN} button:text-is("CUSTOMER")')
+        p.fill(f'{SCREEN} input[aria-label="filter of the local side"]', "Blocked: ' '; Country/Region Code: DE")
+        p.keyboard.press("Enter")
+        waits(page, SCREEN, "215 go out")
+        p.click(f'{SCREEN} tr:has-text("address1_city") button')
+        p.select_option(f'{SCREEN} select[aria-label="only try a rule"]', "UPPERCASE")
+        waits(page, SCREEN, "would be changed")
+        assert file.read_text(encoding="utf-8") == before
+        p.click(f'{SCREEN} button:has-text("Save workspace.yaml")')
+        waits(page, SCREEN, "Saved: ")
+        after = file.read_text(encoding="utf-8")
+        assert "Country/Region Code: DE" in after and "UPPERCASE" not in after
+        assert [line for line in before.splitlines() if "#" in line] == [line for line in after.splitlines() if "#" in line]
+        assert page.outside == [] and page.wrong == []
+        p.context.close()
 
 
 def test_preview_filter_leave_out_apply_and_see_planned_beside_actual(page: LabPage) -> None:
@@ -76,7 +98,8 @@ def test_preview_filter_leave_out_apply_and_see_planned_beside_actual(page: LabP
     harmless(page, f"{ROWS} >> nth=0")
     p.keyboard.press("u")  # the x among them left a row out
     p.click(f'{SCREEN} button.chip:has-text("create")')
-    p.wait_for_timeout(300)
+    p.wait_for_selector(f'{SCREEN} button.chip.on:has-text("create")')
+    waits(page, f"{ROWS} >> nth=1", "create")
     p.click(f"{ROWS} >> nth=1")
     p.keyboard.press("Enter")
     p.wait_for_selector(f"{SCREEN} .detail table")
@@ -129,3 +152,23 @@ def test_differences_errors_and_report_run_and_keep_their_keys(page: LabPage) ->
             harmless(page, f"{ROWS} >> nth=0")
             page.page.keyboard.press("Enter")
             page.page.wait_for_selector(f"{SCREEN} .detail p")
+
+
+def test_an_error_is_opened_explained_and_mended_from_the_screen(tmp_path: Path, new_page: Any) -> None:
+    with lab(tmp_path) as address:
+        page = LabPage(new_page(), address)
+        p = page.page
+        p.set_default_timeout(60_000)
+        page.open("04-diagnose-errors.ipynb", dark=True)
+        page.run_all(ROWS)
+        p.click(f'{ROWS}:has-text("deleted record")')
+        p.keyboard.press("Enter")
+        p.click(f'{SCREEN} .detail button:has-text("Its story") >> nth=0')
+        waits(page, f"{SCREEN} .detail pre", "Coupled to a record that was deleted")
+        p.click(f'{SCREEN} .detail button:has-text("Restore the deleted records")')
+        p.click(f'{SCREEN} .detail button:has-text("Write ")')
+        waits(page, SCREEN, "Every write came out as planned.")
+        p.click(f'{SCREEN} button:has-text("Read again")')
+        waits(page, SCREEN, "solved")
+        assert page.outside == [] and page.wrong == []
+        p.context.close()

@@ -46,7 +46,7 @@ def test_a_record_opens_with_its_whole_story(with_errors: Workspace) -> None:
     view = at(ErrorsView(with_errors), "partner_deleted")
     table = next(b for b in view.state()["detail"] if b["kind"] == "table")
     view.receive(table["rows"][0][-1]["buttons"][0]["do"])
-    assert view.error == "" and "Vignobles" in view.story
+    assert view.error == "" and "deleted" in view.story
     assert view.state()["detail"][-1] == {"kind": "code", "text": view.story}
     send(view, "move", by=-1)
     assert view.story not in json.dumps(view.state()["detail"]), "a story belongs to its cause"
@@ -55,15 +55,16 @@ def test_a_record_opens_with_its_whole_story(with_errors: Workspace) -> None:
 def test_the_fix_is_a_plan_that_is_written_by_its_own_button(failed: Workspace) -> None:
     view = at(ErrorsView(failed), "partner_deleted")
     shown = send(view, "fix", how="restore")
-    assert view.plan is not None and view.plan.total("restore") == 1 and "Write 1 row to Dataverse (demo)" in shown
-    assert len(failed.broken()) == 3, "nothing is written yet"
+    n, broken = len(view.victims()), len(failed.broken())
+    assert view.plan is not None and view.plan.total("restore") == n > 0 and f"Write {n} row" in shown
+    assert broken > n, "nothing is written yet"
     send(view, "apply")
     run = view.panel.wait(60) if view.panel else None
-    assert run is not None and run.written == run.planned == 1 and "Every write came out as planned." in json.dumps(view.state())
-    assert len(failed.broken()) == 2
+    assert run is not None and run.written == run.planned >= n and "Every write came out as planned." in json.dumps(view.state())
+    assert len(failed.broken()) == broken - n
     before = view.causes["open"].sum()
     send(view, "refresh")
-    assert view.causes["open"].sum() == before - 1 and view.plan is None
+    assert view.causes["open"].sum() == before - n and view.plan is None
 
 
 def test_a_conflict_is_decided_for_a_side_and_tried_again(failed: Workspace) -> None:
@@ -83,7 +84,7 @@ def test_skipped_records_of_a_cause_are_taken_up_by_a_retry(failed: Workspace) -
     assert key in set(failed.skipped()["local_key"]), "the same failure twice"
     send(view, "retry")
     assert view.error == "" and view.plan is not None and view.plan.base.kind == "retry"
-    assert sum(len(head.released) for head in view.plan.base.mappings.values()) == 1
+    assert sum(len(head.released) for head in view.plan.base.mappings.values()) == len(view.victims())
 
 
 def test_what_fixes_nothing_here_is_refused(with_errors: Workspace) -> None:
@@ -99,6 +100,10 @@ def test_what_is_shown_is_exported(with_errors: Workspace, tmp_path: Path, monke
     assert len(view.selected) == 1
     send(view, "export")
     book = openpyxl.load_workbook(next(tmp_path.glob("errors-*.xlsx")))
-    assert book["Causes"].max_row == 2 and book["Records"].max_row == 2 and str(tmp_path) in view.said
+    assert (
+        book["Causes"].max_row == 2
+        and book["Records"].max_row == 1 + len(with_errors.cause_records(view.selected["cause"].iloc[0]))
+        and str(tmp_path) in view.said
+    )
     send(view, "search", text="no such cause")
     assert "nothing to export" in json.loads(send(view, "export"))["error"]
