@@ -36,7 +36,11 @@ WHERE h.who = :run AND h.op = 'update' AND :guarded AND coalesce(h.old, '') <> c
 AND EXISTS (SELECT 1 FROM pairs p WHERE p.local_key = a.local_key AND p.integration_key = a.integration_key)
 AND NOT EXISTS (SELECT 1 FROM decided d WHERE d.local_key = a.local_key)
 """
-DOUBLE = "SELECT 'double create', '{side}', count(*), {number} FROM {side}.{table} GROUP BY {number} HAVING count(*) > 1"
+#: Nobody gives two records one number, except who puts a deleted row back while its partner is made anew.
+DOUBLE = """
+SELECT 'double create', '{side}', count(*), {number} FROM {side}.{table} WHERE {number} NOT IN (SELECT number FROM put_back)
+GROUP BY {number} HAVING count(*) > 1
+"""
 RESURRECTED = """
 SELECT 'resurrected delete', h.side, h.key FROM h WHERE h.who = :run AND h.op = 'insert' AND NOT :undo AND h.col = 'name'
 AND EXISTS (SELECT 1 FROM h o WHERE o.side = h.side AND o.key = h.key AND o.op = 'delete' AND o.n < h.n)
@@ -45,6 +49,7 @@ AND EXISTS (SELECT 1 FROM h o WHERE o.side = h.side AND o.key = h.key AND o.op =
 MADE_ANEW = """
 SELECT 'resurrected delete, under another key', h.side, h.key, h.new FROM h WHERE h.who = :run AND h.op = 'insert' AND h.col IN ('no', 'number')
 AND :no_policy AND EXISTS (SELECT 1 FROM h o WHERE o.side = h.side AND o.op = 'delete' AND o.col = h.col AND o.old = h.new AND o.who = 'people')
+AND h.new NOT IN (SELECT number FROM put_back)
 """
 ORPHAN_ROW = """
 SELECT 'row without its coupling', h.side, h.key FROM h WHERE h.who = :run AND h.op = 'insert' AND h.col = 'name'
@@ -106,6 +111,10 @@ class LifeChecker:
         self.db.execute(f"CREATE TEMP VIEW h AS {' UNION ALL '.join(parts)}")
         rows = (f"SELECT '{side}' AS side, {uid} AS key FROM {side}.{table}" for side, (table, uid) in TABLE.items())
         self.db.execute(f"CREATE TEMP VIEW there AS {' UNION ALL '.join(rows)}")
+        self.db.execute(
+            "CREATE TEMP VIEW put_back AS SELECT r.new AS number FROM h r WHERE r.op = 'insert' AND r.who = 'people' AND r.col IN ('no', 'number') "
+            "AND EXISTS (SELECT 1 FROM h d WHERE d.side = r.side AND d.key = r.key AND d.op = 'delete' AND d.n < r.n)"
+        )
         self.db.execute("CREATE TEMP TABLE shown (op, side, key, col, old, new)")
         self.db.execute("CREATE TEMP TABLE decided (local_key)")
         self.db.execute(
