@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from lab_page import LabPage, browser, lab, why_not
+from PIL import Image
 
 SCREEN = ".synckit-screen"
 ROWS = f"{SCREEN} .rows .line"
 HEIGHT = 2200  # pixels: JupyterLab lays out what is in view only
-README = ("preview-light", "duplicates-dark", "differences-dark", "connect-light")
+README = ("preview-light", "duplicates-dark", "differences-dark")
 
 
 def _preview(p: Any) -> str:
@@ -120,6 +121,11 @@ SCREENS: list[tuple[str, str, list[tuple[str, Callable[[Any], str]]]]] = [
 ]  # fmt: skip
 
 
+def small(path: Path) -> None:
+    """A picture with a palette is a third as large, and looks the same."""
+    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+
+
 def take(folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
     """Take the pictures (those named in `only`, such as "preview-light", or all); what is decided for them is decided in a demo that is
     thrown away."""
@@ -147,6 +153,7 @@ def take(folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
                     if name in wanted:
                         path = folder / f"{name}-{theme}.png"
                         element.screenshot(path=path)
+                        small(path)
                         taken.append(path)
                 assert not page.outside and not page.wrong, (page.outside, page.wrong)
                 page.page.context.close()

@@ -99,7 +99,7 @@ def test_preview_filter_leave_out_apply_and_see_planned_beside_actual(page: LabP
     p.keyboard.press("u")  # the x among them left a row out
     p.click(f'{SCREEN} button.chip:has-text("create")')
     p.wait_for_selector(f'{SCREEN} button.chip.on:has-text("create")')
-    waits(page, f"{ROWS} >> nth=1", "create")
+    p.locator(ROWS).nth(1).locator(':text("create")').first.wait_for()
     p.click(f"{ROWS} >> nth=1")
     p.keyboard.press("Enter")
     p.wait_for_selector(f"{SCREEN} .detail table")
