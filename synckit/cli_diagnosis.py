@@ -122,6 +122,8 @@ def compare(
 def read_log(
     source: Annotated[list[str], typer.Argument(help="Exports (CSV, Excel), a folder of them, or a database URL.")],
     record: Annotated[str | None, typer.Option("--record", help="What the log says of this record.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="Report from this date on, such as 2026-01-31.")] = None,
+    mapping: OnlyMapping = None,
     html: Annotated[str | None, typer.Option("--html", help="Write the report as a page.")] = None,
     excel: Annotated[str | None, typer.Option("--excel", help="Write the report as a workbook.")] = None,
     dates: Annotated[str | None, typer.Option("--dates", help="How dates are spelled where that cannot be told, such as day/month/year.")] = None,
@@ -135,14 +137,16 @@ def read_log(
 
     with reading(what="Reading the log"):
         log = read_job_log(source, dates=dates, numbers=numbers)
-        report = log.report()
+    if record is not None:
+        known = log.about(record)
+        tell({name: lines_of(lines) for name, lines in known.items()}) if as_json else show(log.explain(record))
+        raise typer.Exit(0 if known else 1)
+    report = log.report(since, mapping)
     for path, write in ((html, report.to_html), (excel, report.to_excel)):
         if path is not None:
             write(path)
     if as_json:
         return tell({**report.to_dict(), "formats": lines_of(log.formats), "notes": list(log.notes)})
-    if record is not None:
-        return show(log.explain(record))
     frame(log.formats, False, "")
     show("\n".join([*log.notes, "", report.sentence()]))
     if len(report["causes"]):

@@ -58,7 +58,7 @@ _ENTRIES = [
        "Mend the cause, then retry the record.", "", r"repeatable failure"),
       ("stale", "Changed after planning", "A row or coupling is no longer as the plan showed it, so nothing was written.", "Plan again: the record is looked at next time whatever the watermark says."),
       ("failed", "The system refused the row", "The database or service rejected the write; its own words are in the message.",
-       "Read the message: a constraint, a trigger, a permission or a lock. Mend it there; the next run tries again.", "M19/M20", r"^Modifying .* failed"),
+       "Read the message: a constraint, a trigger, a permission or a lock. Mend it there; the next run tries again.", "M19/M20", r"^(Inserting|Modifying) .* failed"),
       ("coupling_refused", "Coupling refused", "The record was coupled by someone else while this run was creating its partner.", "Look at both couplings; remove the one that is wrong.", "M11/M12"),
       ("not_stored", "Transfer failed", "The data could not be updated; the reason stands in the message.", "Read the reason; mend the value or the mapping.", "M8", r"could not be updated|cannot be updated because of"),
       ("table_not_mapped", "Referenced tables are not mapped", "Both fields point to other tables, and no mapping connects these two.", "Add a mapping for the two tables, or a lookup on the field row.", "M10", r"must be mapped to"),
@@ -71,8 +71,8 @@ _ENTRIES = [
       ("against_direction", "Against the mapping's direction", "The run's direction is not one that the mapping has.", "Choose the other direction, or change the direction of the mapping.", "M4", r"is not configured for"),
       ("no_field_mappings", "No field rows", "The mapping has no enabled field row for the direction of this pass.", "Add or enable field rows of that direction.", "M2", r"no field mapping rows|must have .*field mapping"),
       ("direction_unknown", "Direction cannot be told", "The source table is neither side of the mapping.", "Start from a record of one of the mapping's two tables.", "M3", r"direction .*cannot be determined"),
-      ("wrong_table", "Table does not belong to the mapping", "Source or destination table is not one of the mapping.", "Check the tables of the mapping.", "M7", r"do(es)? not match the .*mapping"),
-      ("no_match_criteria", "No match criteria", "Coupling by match needs fields marked for it.", "Mark at least one field row with use_for_match.", "M22", r"specify which .*fields to use"),
+      ("wrong_table", "Table does not belong to the mapping", "Source or destination table is not one of the mapping.", "Check the tables of the mapping.", "M7", r"do(es)? not match (the )?(integration )?(table )?mapping"),
+      ("no_match_criteria", "No match criteria", "Coupling by match needs fields marked for it.", "Mark at least one field row with use_for_match.", "M22", r"specify which .*match-based coupling"),
       ("no_match", "No unique match", "No, several, or only taken records match.", "Look at the unmatched records one by one; couple them by hand or create them.", "M23", r"failed to couple|no unique uncoupled match"),
       ("blank_criteria", "Nothing to match by", "The match fields of the record are blank.", "Fill the match fields, or mark others with use_for_match.", "M23"),
       ("several_matches", "Several records match", "More than one record of the other side has the same values in the match fields.", "Couple the right one by hand, or add a match field that tells them apart.", "M23"),
@@ -97,6 +97,13 @@ _ENTRIES = [
     ),
     *_table("state",
       ("as_before", "Already as it was before the run", "An undo has nothing to write here: the row already holds what it held before.", "Nothing to do."),
+      ("changed_since", "Changed since", "An undo leaves this row alone: somebody changed it after the run.", "Change it by hand where it should be another."),
+      ("deleted_since", "Deleted since", "An undo leaves this row alone: somebody deleted it after the run.", "Nothing to do."),
+      ("exists_again", "Exists again", "An undo does not restore this row: it is there again.", "Couple it by hand where its coupling is missing."),
+      ("coupled_since", "Coupled since", "An undo leaves this row alone: it, or its partner, was coupled after the run.", "Uncouple by hand where the coupling is wrong."),
+      ("undo_insert", "A created row is deleted", "The run created it; its undo deletes it.", "Nothing to do; exclude the row to keep it."),
+      ("undo_update", "Values go back", "The run changed it; its undo writes the values from before.", "Nothing to do; exclude the row to keep the new values."),
+      ("undo_delete", "A deleted row returns", "The run deleted it; its undo restores it.", "Nothing to do; exclude the row to leave it deleted."),
       ("coupling_changed", "The coupling was changed since", "An undo leaves this pair alone: somebody coupled or uncoupled one of its records after the run.",
        "Couple or uncouple the records by hand where the coupling should be another."),
       ("undo_couple", "A coupling is taken back", "The run coupled the two records; its undo uncouples them.", "Nothing to do; exclude the row to keep the coupling."),
@@ -168,12 +175,17 @@ def cause_of(code: str) -> Cause:
         return found
     rule = known_rules().get(code)
     if rule is not None:
+        if rule.follow_up is not None:
+            return Cause(code, "state", "Follows from another write", rule.effect, "Nothing to do.")
         return Cause(code, "error", f"Business rule {code}", rule.effect, "Mend what the message names.", "M32")
     return CATALOGUE["unknown"]
 
 
+#: What the message of any business rule looks like comes last: a rule with an entry of its own is told first.
 _PATTERNS = [
-    (re.compile(e.pattern, re.IGNORECASE | re.DOTALL), e.code) for e in _ENTRIES if e.pattern and e.code != "business_rule"
+    (re.compile(e.pattern, re.IGNORECASE | re.DOTALL), e.code)
+    for e in sorted(_ENTRIES, key=lambda e: e.code == "business_rule")
+    if e.pattern
 ]
 
 
@@ -187,7 +199,10 @@ def catalogue() -> pd.DataFrame:
     rows = [(e.code, e.kind, e.title, e.meaning, e.remedy, e.reference) for e in _ENTRIES]
     named = {e.code for e in _ENTRIES}
     for rule in known_rules().values():
-        if rule.function is not None and rule.id not in named:
+        shipped = rule.function is not None and rule.function.__module__ == "synckit.mapping.standard_rules"
+        if rule.id not in named and (
+            rule.follow_up is not None or (rule.function is not None and not shipped)
+        ):  # those shipped that fail a record have their own
             e = cause_of(rule.id)
             rows.append((e.code, e.kind, e.title, e.meaning, e.remedy, e.reference))
     return pd.DataFrame(rows, columns=["code", "kind", "title", "meaning", "remedy", "reference"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from types import SimpleNamespace as Row
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,10 @@ EXAMPLES = 5
 _REFERRED = re.compile(r"must be coupled first: (?P<a>.+?) has no coupled record|Couple it in (?P<b>.+?)\.$")
 _BLOCKED = re.compile(r"Blocked by (?P<rest>.+), which cannot be created \((?P<field>.*)\)\.$", re.DOTALL)
 _COUPLED = re.compile(r"^(?:The )?(?P<field>.+) (?:\"(?P<a>[^\"]+)\"|'(?P<b>[^']+)'|(?P<c>\S+)) must be coupled", re.DOTALL)
-_VALUES = re.compile(r"\"[^\"]*\"|'[^']*'|\{?[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\}?|\d+")
+#: What differs from record to record in one wording: quoted texts, GUIDs, words with a digit, codes in capitals.
+_VALUES = re.compile(
+    r"""["“”„«»‹›]+[^"“”„«»‹›]*["“”„«»‹›]+|'[^']*'|\{?[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\}?|[^\s,;:()]*\d[^\s,;:()]*|\b(?!SQL\b|HTTP\b)[A-ZÄÖÜÆØÅ]{2,}\b"""
+)
 
 Line = dict[str, Any]
 Names = Callable[[str, Iterable[Line]], dict[tuple[str, str], str]]
@@ -49,6 +54,11 @@ class Root:
         return ":".join(part for part in said if part)[:200]
 
 
+def shape(message: str) -> str:
+    """The wording of a message without the values in it: what two errors of one kind share, in whatever language."""
+    return re.sub(r"\.\.\.(?:[\s.,]*\.\.\.)+", "...", _VALUES.sub("...", " ".join(message.split())))[:160]
+
+
 def own_root(line: Line) -> Root:
     """The root of an error that waits for no other record."""
     code, mapping, message = line["code"], line["mapping"], line["message"] or ""
@@ -58,11 +68,11 @@ def own_root(line: Line) -> Root:
         referred = (hit["a"] or hit["b"]) if hit else mapping
         if not value and said:
             field, value = said["field"], said["a"] or said["b"] or said["c"]
-        return Root(code, referred, "" if hit else field, value, "" if value else _VALUES.sub("...", message))
+        return Root(code, referred, "" if hit else field, value, "" if value else shape(message))
     if code in ("cannot_convert", "required_blank", "key_collision"):
         return Root(code, mapping, field)
     if code in ("failed", "unknown", "business_rule", "not_stored", "connection"):
-        return Root(code, mapping, text=_VALUES.sub("...", message)[:160])
+        return Root(code, mapping, text=shape(message))
     if code in CATALOGUE and "." not in code:
         return Root(code, mapping)
     return Root(code, mapping, text=message[:160])  # a business rule: its sentence names what is missing
@@ -70,6 +80,8 @@ def own_root(line: Line) -> Root:
 
 def roots(lines: Sequence[Line], names: Names) -> list[Root]:
     """The root of each line. What is blocked has the root of the record it waits for, as far as that failed in the same run."""
+    if not any(line["code"] in CHAINED for line in lines):
+        return [_known_root(line) for line in lines]
     by_place: dict[tuple[Any, str], list[Line]] = {}
     for line in lines:
         by_place.setdefault((line.get("run_id"), line["mapping"]), []).append(line)
@@ -101,9 +113,9 @@ def roots(lines: Sequence[Line], names: Names) -> list[Root]:
     def root(line: Line, depth: int = 0) -> Root:
         if line["code"] == "fails_again":
             before = first.get((_victim(line), line["message"]))
-            return root(before, depth + 1) if before is not None else own_root(line)
+            return root(before, depth + 1) if before is not None else _known_root(line)
         if line["code"] != "blocked":
-            return own_root(line)
+            return _known_root(line)
         mapping, name, found = parent(line)
         return (
             root(found, depth + 1)
@@ -114,62 +126,105 @@ def roots(lines: Sequence[Line], names: Names) -> list[Root]:
     return [root(line) for line in lines]
 
 
-def with_causes(lines: Sequence[Line], names: Names) -> pd.DataFrame:
+@lru_cache(maxsize=100_000)
+def _own_root(code: str, mapping: str, field: str, value: str, message: str) -> Root:
+    return own_root({"code": code, "mapping": mapping, "field": field, "value": value, "message": message})
+
+
+def _known_root(line: Line) -> Root:
+    return _own_root(line["code"], line["mapping"], line.get("field") or "", line.get("value") or "", line["message"] or "")
+
+
+def with_causes(lines: Sequence[Line] | pd.DataFrame, names: Names) -> pd.DataFrame:
     """The lines as a frame with a column `cause` in front, and the root's code, mapping, field and value behind."""
-    found = roots(lines, names)
-    frame = pd.DataFrame(list(lines), columns=list(lines[0]) if lines else list(LINES))
-    frame.insert(0, "cause", [r.id for r in found])
+    frame = (
+        lines.copy()
+        if isinstance(lines, pd.DataFrame)
+        else pd.DataFrame(list(lines), columns=list(lines[0]) if lines else list(LINES))
+    )
+    columns = [[None if v is None or v != v else v for v in frame[c].tolist()] for c in ROOTED]
+    found = roots([dict(zip(ROOTED, line, strict=True)) for line in zip(*columns, strict=True)], names)
+    ids = {r: r.id for r in set(found)}
+    frame.insert(0, "cause", [ids[r] for r in found])
     for name in ("code", "mapping", "field", "value"):
         frame[f"root_{name}"] = [getattr(r, name) for r in found]
     return frame
 
 
+#: Codes of errors whose root is that of another line.
+CHAINED = ("blocked", "fails_again")
+#: What the root of a line is told by.
+ROOTED = ("code", "mapping", "field", "value", "message", "run_id", "local_key", "integration_key")
 #: Columns of the lines that are grouped.
 LINES = ("run_id", "at", "mapping", "direction", "local_key", "integration_key", "code", "field", "value", "message")
 
 
+@dataclass
+class _Group:
+    """The lines of one cause, by their numbers."""
+
+    own: int  # the line that is told: one that failed by itself where there is one
+    first: int
+    victims: dict[tuple[str, str], int] = field(default_factory=dict)
+    waiting: set[tuple[str, str]] = field(default_factory=set)
+    runs: set[int] = field(default_factory=set)
+
+
 def grouped(
     errors: pd.DataFrame,
-    still_open: Callable[[Line], bool] | None = None,
+    still_open: Callable[[tuple[str, str], int], bool] | None = None,
     latest: dict[str, int] | None = None,
     names: Names | None = None,
 ) -> pd.DataFrame:
-    """CAUSES of lines that `with_causes` marked. `still_open` says of a line whether its record still waits (None: all do), `latest`
-    the last run in which each mapping took part: a cause seen there for the first time is new."""
-    lines = errors.to_dict("records")
-    by_cause: dict[str, list[Line]] = {}
-    for line in lines:
-        plain: Line = {str(k): None if v is pd.NaT or v != v else v for k, v in line.items()}
-        by_cause.setdefault(str(plain["cause"]), []).append(plain)
+    """CAUSES of lines that `with_causes` marked. `still_open` says of a victim and the run it failed in whether it still waits (None: all
+    do), `latest` the last run in which each mapping took part: a cause seen there for the first time is new."""
+    groups: dict[str, _Group] = {}
+    victims = victims_in(errors)
+    runs = [None if n is None or n != n else int(n) for n in errors["run_id"].tolist()]
+    own = [a == b for a, b in zip(errors["code"].tolist(), errors["root_code"].tolist(), strict=True)]
+    for n, (cause, victim, run) in enumerate(zip(errors["cause"].tolist(), victims, runs, strict=True)):
+        group = groups.get(cause)
+        if group is None:
+            group = groups[cause] = _Group(n, n)
+        if own[n] and not own[group.own]:
+            group.own = n
+        group.victims[victim] = n
+        if still_open is None or still_open(victim, run or 0):
+            group.waiting.add(victim)
+        if run is not None:
+            group.runs.add(run)
     known: dict[tuple[str, str, str], str] = {}
+    shown = {cause: list(g.victims.values())[:EXAMPLES] for cause, g in groups.items()}
+    picked = sorted({g.own for g in groups.values()} | {n for some in shown.values() for n in some})
+    lines = {n: {str(k): None if v is pd.NaT or v != v else v for k, v in line.items()}
+             for n, line in zip(picked, errors.iloc[picked].to_dict("records"), strict=True)}  # fmt: skip
     if names is not None:
-        shown: dict[str, list[Line]] = {}
-        for mine in by_cause.values():
-            for one in list({_victim(m): m for m in mine}.values())[:EXAMPLES]:
-                shown.setdefault(one["mapping"], []).append(one)
-        known = {(m, side, key): text for m, some in shown.items() for (side, key), text in names(m, some).items()}
+        of: dict[str, list[Line]] = {}
+        for n in {n for some in shown.values() for n in some}:
+            of.setdefault(str(lines[n]["mapping"]), []).append(lines[n])
+        known = {(m, side, key): text for m, some in of.items() for (side, key), text in names(m, some).items()}
 
     def example(line: Line) -> str:
         mapping, key = _victim(line)
-        return next((text for side in SIDES if (text := known.get((mapping, side, line.get(f"{side}_key") or ""), ""))), key)
+        named = (text for side in SIDES if (text := known.get((mapping, side, line.get(f"{side}_key") or ""), "")))
+        return next(named, "" if line.get("victim") else key)
 
+    timed = errors["at"].notna().any()
+    at = errors.groupby("cause")["at"].agg(["min", "max"]) if timed else None
     found = []
-    for cause, mine in by_cause.items():
-        own = next((m for m in mine if m["code"] == m["root_code"]), mine[0])
-        victims = {_victim(m): m for m in mine}
-        waiting = {_victim(m) for m in mine if still_open is None or still_open(m)}
-        per_mapping = pd.Series([v[0] for v in victims]).value_counts()
-        runs = sorted({int(m["run_id"]) for m in mine if m.get("run_id") is not None})
-        newest = max((latest or {}).get(v[0], 0) for v in victims)
-        trend = (
-            "solved" if not waiting else "new" if runs and len(runs) == 1 and runs[0] >= newest else "persisting" if runs else ""
-        )
-        entry = cause_of(own["root_code"])
-        at = [m["at"] for m in mine if m.get("at") is not None]
+    for cause, group in groups.items():
+        line = lines[group.own]
+        per_mapping = Counter(mapping for mapping, _ in group.victims)
+        seen = sorted(group.runs)
+        newest = max((latest or {}).get(m, 0) for m in per_mapping)
+        trend = "solved" if not group.waiting else "new" if len(seen) == 1 and seen[0] >= newest else "persisting" if seen else ""
+        entry = cause_of(str(line["root_code"]))
+        first_at, last_at = (at.loc[cause, "min"], at.loc[cause, "max"]) if at is not None else (None, None)
         found.append(
-            (cause, own["root_code"], entry.title, own["root_mapping"], own["root_field"] or own.get("field") or "", own["root_value"], own["message"], len(victims),
-             len(waiting), ", ".join(f"{m} {n:,}" for m, n in per_mapping.items()), ", ".join(example(m) for m in list(victims.values())[:EXAMPLES]),
-             runs[0] if runs else None, runs[-1] if runs else None, len(runs), min(at) if at else None, max(at) if at else None, trend, entry.remedy, entry.reference)
+            (cause, line["root_code"], entry.title, line["root_mapping"], line["root_field"] or line.get("field") or "", line["root_value"], line["message"],
+             len(group.victims), len(group.waiting), ", ".join(f"{m} {n:,}" for m, n in per_mapping.most_common()),
+             ", ".join(filter(None, (example(lines[n]) for n in shown[cause]))), seen[0] if seen else None, seen[-1] if seen else None, len(seen),
+             first_at, last_at, trend, entry.remedy, entry.reference)
         )  # fmt: skip
     frame = pd.DataFrame(found, columns=list(CAUSES))
     return frame.sort_values(["open", "victims", "cause"], ascending=[False, False, True], kind="stable", ignore_index=True)
@@ -178,7 +233,22 @@ def grouped(
 def _victim(line: Line) -> tuple[str, str]:
     local, integration = line.get("local_key"), line.get("integration_key")
     key = local if isinstance(local, str) and local else integration if isinstance(integration, str) and integration else ""
-    return line["mapping"], key
+    return line["mapping"], key or line.get("victim") or ""
+
+
+def victims_in(errors: pd.DataFrame) -> list[tuple[str, str]]:
+    """(mapping, key) of the record that each line failed."""
+    columns = [errors[c].tolist() if c in errors else [""] * len(errors) for c in ("local_key", "integration_key", "victim")]
+    return [
+        (mapping, next((k for k in keys if isinstance(k, str) and k), ""))
+        for mapping, *keys in zip(errors["mapping"].tolist(), *columns, strict=True)
+    ]
+
+
+def victims_of(errors: pd.DataFrame, causes: Iterable[str]) -> list[int]:
+    """How many records each cause failed among these errors alone."""
+    counted = Counter(cause for cause, _ in set(zip(errors["cause"].tolist(), victims_in(errors), strict=True)))
+    return [counted[c] for c in causes]
 
 
 # -- over the ledger ---------------------------------------------------------------------------------------------------------------
@@ -187,8 +257,7 @@ def _victim(line: Line) -> tuple[str, str]:
 def error_lines(ws: Workspace, mapping: str | None = None, run: int | None = None) -> pd.DataFrame:
     """Every booked error with its cause, newest first: cause, then the columns of `ws.errors()`, then those of the root."""
     name = None if mapping is None else ws.description.mapping(mapping).name
-    lines = ws.ledger.errors(run=run).to_pylist()  # all mappings: a cause may lie in another one
-    frame = with_causes(lines, names_in(ws)) if lines else with_causes([], names_in(ws))
+    frame = with_causes(ws.ledger.errors(run=run).to_pandas(), names_in(ws))  # all mappings: a cause may lie in another one
     return frame if name is None else frame[frame["mapping"] == name].reset_index(drop=True)
 
 
@@ -213,25 +282,30 @@ def names_in(ws: Workspace) -> Names:
 
 
 def causes(
-    ws: Workspace, mapping: str | None = None, *, run: int | None = None, errors: pd.DataFrame | None = None
+    ws: Workspace,
+    mapping: str | None = None,
+    *,
+    run: int | None = None,
+    errors: pd.DataFrame | None = None,
+    jobs: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The causes (CAUSES) of all booked errors, of one mapping's, or of one run's.
 
-    Open is what still fails, is skipped or is due; a cause all of whose records have succeeded since is "solved". `errors`: the
-    lines of `error_lines`, where they have been gathered already.
+    Open is what still fails, is skipped or is due; a cause all of whose records have succeeded since is "solved". `errors`
+    and `jobs`: the lines of `error_lines` and all jobs of the ledger, where they have been gathered already.
     """
     if run is not None and run not in ws.ledger.runs().column("id").to_pylist():
         raise SynckitError(f"There is no run {run}. `synckit jobs` lists them.")
     errors = error_lines(ws, mapping, run) if errors is None else errors
     waiting = _waiting(ws, errors)
-    jobs = ws.ledger.jobs().to_pandas()
+    jobs = ws.ledger.jobs().to_pandas() if jobs is None else jobs
     latest = {str(m): int(n) for m, n in jobs.groupby("mapping")["run_id"].max().items()} if len(jobs) else {}
     if run is not None:
         before = {str(c) for c in error_lines(ws, mapping)[lambda f: f["run_id"] < run]["cause"]}
-        frame = grouped(errors, lambda line: _victim(line) in waiting, names=names_in(ws))
+        frame = grouped(errors, lambda victim, _: victim in waiting, names=names_in(ws))
         frame["trend"] = ["persisting" if c in before else "new" for c in frame["cause"]]
         return frame
-    return grouped(errors, lambda line: _victim(line) in waiting, latest, names_in(ws))
+    return grouped(errors, lambda victim, _: victim in waiting, latest, names_in(ws))
 
 
 def _waiting(ws: Workspace, errors: pd.DataFrame) -> set[tuple[str, str]]:
@@ -243,9 +317,11 @@ def _waiting(ws: Workspace, errors: pd.DataFrame) -> set[tuple[str, str]]:
         failing = {c[f"{s}_key"] for c in pairs for s in SIDES if c["skipped"] or "failure" in (c["to_result"], c["from_result"])}
         coupled = {c[f"{s}_key"] for c in pairs for s in SIDES}  # of these the coupling says whether the last try failed
         failing |= {d["key"] for d in ws.ledger.due(str(name)).to_pylist()} - coupled
-        for line in mine[["mapping", "local_key", "integration_key"]].to_dict("records"):
-            if failing & {line["local_key"], line["integration_key"]}:
-                waiting.add(_victim({str(k): v for k, v in line.items()}))
+        for victim, both in zip(
+            victims_in(mine), zip(mine["local_key"].tolist(), mine["integration_key"].tolist(), strict=True), strict=True
+        ):
+            if not failing.isdisjoint(both):
+                waiting.add(victim)
     return waiting
 
 
@@ -310,5 +386,7 @@ __all__ = [
     "grouped",
     "names_in",
     "plan_causes",
+    "shape",
+    "victims_of",
     "with_causes",
 ]

@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from synckit.ledger.database import Database
 
 MOMENT = pa.timestamp("us")  #: naive, UTC
-_SQLITE_TYPES = {pa.string(): sa.Text, pa.int64(): sa.Integer, pa.bool_(): sa.Integer}
+_SQLITE_TYPES = {pa.int64(): sa.Integer, pa.int32(): sa.Integer, pa.int16(): sa.Integer, pa.int8(): sa.Integer, pa.bool_(): sa.Integer,
+                 pa.float64(): sa.Float}  # fmt: skip
+NOTHING = "\x01"  # no text of the ledger is this
 
 
 def empty(schema: pa.Schema) -> pa.Table:
@@ -40,17 +42,16 @@ def as_table(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Tabl
 
 
 def fetch_many(database: Database, connection: sa.Connection, query: sa.Select, schema: pa.Schema) -> pa.Table:
-    """As `fetch`, for results of a million rows (strings, integers, booleans; no column holds both '' and NULL).
+    """As `fetch`, for results of a million rows.
 
-    ADBC guesses a column's type from its first rows, so every column is cast in the SELECT and NULL travels as ''.
+    ADBC guesses a column's type from its first rows, so every column is cast in the SELECT and NULL travels as a mark of its own.
     """
     uri = database.read_only_uri()
     if uri is None or not database.is_direct(connection):
         return fetch(connection, query, schema)
-    texts = [field.name for field in schema if field.type == pa.string() and field.nullable]
     casts = [
-        sa.func.coalesce(sa.cast(column, sa.Text), "").label(field.name)
-        if field.type == pa.string()
+        sa.func.coalesce(sa.cast(column, sa.Text), NOTHING).label(field.name)
+        if field.type in (pa.string(), MOMENT)
         else sa.cast(column, _SQLITE_TYPES[field.type]).label(field.name)
         for field, column in zip(schema, query.selected_columns, strict=True)
     ]
@@ -66,9 +67,10 @@ def fetch_many(database: Database, connection: sa.Connection, query: sa.Select, 
     arrays = []
     for field in schema:
         column = table.column(field.name)
+        if field.type in (pa.string(), MOMENT) and column.type == pa.string():
+            none = pc.equal(column, NOTHING) if field.type == pa.string() else pc.is_in(column, value_set=pa.array([NOTHING, ""]))
+            column = pc.if_else(none, pa.scalar(None, pa.string()), column)
         if column.type != field.type:  # booleans arrive as integers; an empty result has integers only
             column = column.cast(field.type)
-        if field.name in texts:
-            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
         arrays.append(column)
     return pa.Table.from_arrays(arrays, schema=schema)

@@ -260,7 +260,7 @@ class Ledger:
             if connection is None:
                 return RUNS.empty_table()
             query = sa.select(*(_run_status(connection, now) if name == "status" else RUN.c[name] for name in RUNS.names))
-            return fetch(connection, query.order_by(RUN.c.id.desc()), RUNS)
+            return fetch_many(self._database, connection, query.order_by(RUN.c.id.desc()), RUNS)
 
     def kept_plan(self, run: int) -> bytes | None:
         """The plan of an unfinished run, as it was kept when the run began."""
@@ -297,10 +297,10 @@ class Ledger:
             query = query.join_from(JOB, RUN, JOB.c.run_id == RUN.c.id).order_by(JOB.c.number.desc())
             query = query.where(JOB.c.mapping == mapping) if mapping is not None else query
             query = query.where(JOB.c.run_id == run) if run is not None else query
-            table = fetch(connection, query.limit(limit) if limit is not None else query, JOBS)
-        times = zip(table["started"].to_pylist(), table["finished"].to_pylist(), strict=True)
-        seconds = [(end - begin).total_seconds() if begin and end and end >= begin else None for begin, end in times]
-        return table.set_column(JOBS.get_field_index("duration"), JOBS.field("duration"), pa.array(seconds, pa.float64()))
+            table = fetch_many(self._database, connection, query.limit(limit) if limit is not None else query, JOBS)
+        took = pc.subtract(table["finished"], table["started"]).cast(pa.int64())
+        seconds = pc.divide(pc.if_else(pc.greater_equal(took, 0), took, None).cast(pa.float64()), 1e6)
+        return table.set_column(JOBS.get_field_index("duration"), JOBS.field("duration"), seconds)
 
     def errors(
         self,
@@ -376,7 +376,7 @@ class Ledger:
                 hashed = connection.execute(batches.with_only_columns(JOURNAL_BATCH.c.id, JOURNAL_BATCH.c.key_hashes))
                 numbers = [row.id for row in hashed if journal.may_hold(row.key_hashes, key)]
                 batches = batches.where(JOURNAL_BATCH.c.id.in_(numbers))
-            found = [fetch(connection, query, JOURNAL_LINES)]
+            found = [fetch_many(self._database, connection, query, JOURNAL_LINES)]
             for row in connection.execute(batches):
                 table = as_table(journal.lines(dict(row._mapping)), JOURNAL_LINES)
                 if key is not None:
@@ -404,7 +404,7 @@ class Ledger:
 
     def _table(self, query: sa.Select, schema: pa.Schema) -> pa.Table:
         with self._database.reading() as connection:
-            return schema.empty_table() if connection is None else fetch(connection, query, schema)
+            return schema.empty_table() if connection is None else fetch_many(self._database, connection, query, schema)
 
 
 def _run_status(connection: sa.Connection, now: datetime | None) -> sa.ColumnElement[str]:

@@ -26,12 +26,14 @@ FIRST_OPTION = 100_000_000  #: where an environment's own option values begin
 @dataclass
 class Creates:
     """`table`: record, source_key, key (None: the system draws it), one text column per written column, its name behind VALUE (NULL = blank), and
-    `refs`: for columns that hold the key of a planned record, "column=mapping=source key" joined by newlines (else NULL)."""
+    `refs`: for columns that hold the key of a planned record, "column=mapping=source key" joined by newlines (else NULL). `overridden`: a
+    template replaces a value; `before`: a row was created for the record once before."""
 
     table: pa.Table
     columns: tuple[WrittenColumn, ...]
     drawn: str
     overridden: list[bool]
+    before: list[bool]
 
 
 def templates(bound: BoundMapping, in_pass: Pass) -> tuple[Template, ...]:
@@ -107,6 +109,7 @@ def planned_creates(planner: MappingPlanner, in_pass: Pass) -> Creates:
                 refs.get(row, {}).pop(column, None)
     drawn = _drawn_number(bound, in_pass, written)
     times = planner.planning.ledger.created_times(bound.name)
+    before = [times.get((SOURCE[in_pass], k), 0) > 0 for k in source_keys]
     side = DESTINATION[in_pass]
     ledger_id = planner.planning.ledger.ledger_id
     draws = (
@@ -135,7 +138,7 @@ def planned_creates(planner: MappingPlanner, in_pass: Pass) -> Creates:
         "record": table.column(0).cast(pa.int64()), "source_key": table.column(1).cast(pa.string()), "key": keys,
         **{VALUE + c: v.cast(pa.string()) for c, v in values.items()}, "refs": pa.array(said, pa.string()),
     }  # fmt: skip
-    return Creates(pa.table(columns), tuple(written.values()), drawn, overridden)
+    return Creates(pa.table(columns), tuple(written.values()), drawn, overridden, before)
 
 
 def _template_text(value: object, column: object) -> str:

@@ -69,7 +69,8 @@ def describe(planner: MappingPlanner, in_pass: Pass, created: Creates, alike: se
     rows = _rows(planner, in_pass)
     waiting = set(rows.filter(pc.equal(rows.column("disposition"), "blocked")).column("record").to_pylist())
     errors = pa.concat_tables([errors, pa.Table.from_pylist([e for e in blocked if e["record"] in waiting], ERRORS)])
-    rows = _with_reasons(rows, errors, blockers, created, changes, alike)
+    again = SENTENCES["created_before"].format(destination=planner.planning.systems[DESTINATION[in_pass]].title)
+    rows = _with_reasons(rows, errors, blockers, created, alike, again)
     if planner.planning.request.asks_changed:
         rows = _failing_again(planner, in_pass, rows)
     query = sql.deferred(planner.bound, in_pass)
@@ -146,7 +147,7 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
 
 
 def _with_reasons(
-    rows: pa.Table, errors: pa.Table, blockers: dict[int, str], created: Creates, changes: pa.Table, alike: set[int]
+    rows: pa.Table, errors: pa.Table, blockers: dict[int, str], created: Creates, alike: set[int], again: str
 ) -> pa.Table:
     """Put in the sentences and warnings that come from other tables."""
     first: dict[int, tuple[str, str]] = {}
@@ -158,7 +159,8 @@ def _with_reasons(
     for record, overridden in zip(created.table.column("record").to_pylist(), created.overridden, strict=True):
         if overridden:
             extra.setdefault(record, []).append("template_overrides_value")
-    if not (first or extra or blockers):
+    before = {r for r, yes in zip(created.table.column("record").to_pylist(), created.before, strict=True) if yes}
+    if not (first or extra or blockers or before):
         return rows
     record_column = rows.column("record").to_pylist()
     disposition = rows.column("disposition").to_pylist()
@@ -168,8 +170,10 @@ def _with_reasons(
             code_column[n], reasons[n] = first[record]
         elif disposition[n] == "blocked" and record in blockers:
             reasons[n] = blockers[record]
-        elif disposition[n] == "create" and record in extra:
-            warnings[n] = [*(warnings[n] or []), *extra[record]]
+        elif disposition[n] == "create":
+            warnings[n] = [*(warnings[n] or []), *extra.get(record, ())]
+            if record in before:
+                code_column[n], reasons[n] = "created_before", again
     for name, values in (("code", code_column), ("reason", reasons), ("warnings", warnings)):
         rows = rows.set_column(rows.schema.get_field_index(name), ROWS.field(name), pa.array(values, ROWS.field(name).type))
     return rows

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from synckit.diagnosis.causes import CAUSES, causes, error_lines
+from synckit.diagnosis.causes import CAUSES, causes, error_lines, victims_of
 from synckit.errors import SynckitError
 from synckit.planning.tables import COUNTERS
 from synckit.reports.plan_text import frame_view, lines_of, plain
@@ -181,11 +181,11 @@ def report(
     """The report of one run (the last one where nothing is said), or of all runs since a moment (UTC, "2026-01-31" or a datetime),
     of all mappings or one. `values` adds the frame `fields`: every field written, old and new. Reads only the ledger."""
     name = None if mapping is None else ws.description.mapping(mapping).name
-    runs = ws.ledger.runs().to_pandas()
+    runs = every_run = ws.ledger.runs().to_pandas()
     if run is not None and since is not None:
         raise SynckitError("Say a run or since when, not both.")
     if since is not None:
-        begin = _moment(since)
+        begin = moment_of(since)
         runs = runs[pd.to_datetime(runs["started"], utc=True) >= begin]
     elif run is not None or len(runs):
         wanted = run if run is not None else int(runs["id"].max())
@@ -193,23 +193,19 @@ def report(
         if not len(runs) and run is not None:
             raise SynckitError(f"There is no run {run}. `synckit jobs` lists them.")
     numbers = {int(n) for n in runs["id"]}
-    jobs = ws.ledger.jobs(name).to_pandas()
-    jobs = jobs[jobs["run_id"].isin(numbers)]
+    jobs = ws.ledger.jobs().to_pandas()
     errors = error_lines(ws, name)
-    grouped = causes(ws, name, errors=errors)
+    grouped = causes(ws, name, errors=errors, jobs=jobs)
+    jobs = jobs[jobs["run_id"].isin(numbers) & (jobs["mapping"] == name if name is not None else True)]
     errors = errors[errors["run_id"].isin(numbers)].reset_index(drop=True)
     grouped = grouped[grouped["cause"].isin(set(errors["cause"]))]
-    victims = errors.assign(victim=errors["local_key"].fillna(errors["integration_key"])).drop_duplicates(
-        ["cause", "mapping", "victim"]
-    )
-    counted = victims["cause"].value_counts()  # of these runs alone
-    grouped = grouped.assign(victims=[int(counted[c]) for c in grouped["cause"]])
+    grouped = grouped.assign(victims=victims_of(errors, grouped["cause"]))  # of these runs alone
     if len(numbers) == 1:
         lines = ws.ledger.journal(run=min(numbers), mapping=name).to_pandas()
     else:  # one walk over the journal, however many runs
         lines = ws.ledger.journal(mapping=name).to_pandas()
         lines = lines[lines["run_id"].isin(numbers)].reset_index(drop=True)
-    decisions = _decided(ws.ledger.decisions(name).to_pandas(), ws.ledger.runs().to_pandas(), numbers)
+    decisions = _decided(ws.ledger.decisions(name).to_pandas(), every_run, numbers)
     of = (
         f"run {run}"
         if run is not None
@@ -290,14 +286,19 @@ def built(
 
 def _planned(jobs: pd.DataFrame) -> pd.DataFrame:
     """One line per job and counter that was planned or came about."""
-    found = []
-    for job in jobs.to_dict("records"):
-        for c in COUNTERS:
-            if f"planned_{c}" in job and (job[c] or job[f"planned_{c}"]):
-                found.append(
-                    (job["run_id"], job["mapping"], job["direction"], c, job[f"planned_{c}"], job[c], job[c] - job[f"planned_{c}"])
-                )
-    return pd.DataFrame(found, columns=["run_id", "mapping", "direction", "counter", "planned", "actual", "difference"])
+    columns = ["run_id", "mapping", "direction", "counter", "planned", "actual", "difference"]
+    parts = []
+    for number, c in enumerate(COUNTERS):
+        if f"planned_{c}" in jobs:
+            mine = jobs[(jobs[c] != 0) | (jobs[f"planned_{c}"] != 0)]
+            part = mine[["run_id", "mapping", "direction"]].assign(
+                counter=c, planned=mine[f"planned_{c}"], actual=mine[c], number=number
+            )
+            parts.append(part[part["planned"].notna()])
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    found = pd.concat(parts).assign(difference=lambda f: f["actual"] - f["planned"])
+    return found.sort_values("number", kind="stable").sort_index(kind="stable")[columns].reset_index(drop=True)
 
 
 def _sums(runs: pd.DataFrame, jobs: pd.DataFrame, lines: pd.DataFrame, errors: pd.DataFrame, grouped: pd.DataFrame) -> pd.DataFrame:
@@ -355,7 +356,7 @@ def _days(now: datetime, at: Any) -> int | None:
     return None if moment is pd.NaT else max((pd.Timestamp(now, tz=UTC) - moment).days, 0)
 
 
-def _moment(since: str | datetime) -> pd.Timestamp:
+def moment_of(since: str | datetime) -> pd.Timestamp:
     try:
         moment = pd.Timestamp(since)
     except ValueError:
@@ -363,4 +364,4 @@ def _moment(since: str | datetime) -> pd.Timestamp:
     return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
 
 
-__all__ = ["SECTIONS", "Report", "built", "report", "short", "write_workbook"]
+__all__ = ["SECTIONS", "Report", "built", "moment_of", "report", "short", "write_workbook"]

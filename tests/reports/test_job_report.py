@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ from pathlib import Path
 import openpyxl
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from synckit.demo import make_demo
+from synckit.diagnosis.causes import grouped, with_causes
 from synckit.errors import SynckitError
 from synckit.planning.tables import COUNTERS
 from synckit.reports.job_report import SECTIONS, Report, built
@@ -89,6 +92,106 @@ def test_the_page_stands_alone_and_its_links_lead_somewhere(report: Report, tmp_
     assert page == report.to_html()
 
 
+GOLDEN = Path(__file__).with_name("golden") / "job_report.html"
+
+
+def of_a_small_log() -> Report:
+    """A report whose every value is written here: two runs, planned beside actual, two causes, a write, a decision, a skipped record."""
+    at = pd.Timestamp("2026-11-20 08:00:00")
+    errors = with_causes(
+        [{"run_id": 2, "at": at, "mapping": "CUSTOMER", "direction": "to_integration", "local_key": f"C{n}", "integration_key": None, "field": "Currency Code",
+          "code": "lookup_not_coupled", "value": "GBP", "message": 'Currency Code "GBP" must be coupled first: CURRENCY has no coupled record with that key.'}
+         for n in range(3)]
+        + [{"run_id": 1, "at": at, "mapping": "VENDOR", "direction": "from_integration", "local_key": None, "integration_key": "<b>V1</b>", "field": "", "value": "",
+            "code": "failed", "message": "=1+1; the trigger said <no>"}],
+        lambda mapping, lines: {})  # fmt: skip
+    counted = dict.fromkeys(COUNTERS, 0)
+    job = {
+        "type": "synchronization",
+        "started": at,
+        "finished": at,
+        "duration": 2.0,
+        "message": "",
+        **counted,
+        **{f"planned_{c}": 0 for c in COUNTERS},
+    }
+    jobs = pd.DataFrame([
+        {**job, "id": "job 1", "run_id": 1, "mapping": "VENDOR", "direction": "from_integration", "status": "error", "failed": 1, "planned_failed": 1},
+        {**job, "id": "job 2", "run_id": 2, "mapping": "CUSTOMER", "direction": "to_integration", "status": "error", "inserted": 1, "planned_inserted": 2,
+         "failed": 3, "planned_failed": 2, "skipped": 1, "planned_skipped": 1},
+    ])  # fmt: skip
+    runs = pd.DataFrame(
+        [
+            {"id": n, "kind": "full", "status": "finished", "operator": "Ada", "started": at, "finished": at, "message": ""}
+            for n in (1, 2)
+        ]
+    )
+    written = {"id": 1, "run_id": 2, "job_id": "job 2", "mapping": "CUSTOMER", "direction": "to_integration", "step": 1, "side": "integration", "table_name": "account",
+               "op": "insert", "local_key": "C9", "integration_key": "A9", "before": None, "after": '{"name": "Šahin & Sons"}', "state": "done", "error": "", "at": at}  # fmt: skip
+    skipped = pd.DataFrame(
+        [
+            {
+                "mapping": "CUSTOMER",
+                "local_key": "C5",
+                "integration_key": "A5",
+                "code": "both_changed",
+                "message": "Changed in both.",
+                "at": at,
+            }
+        ]
+    )
+    decisions = pd.DataFrame(
+        [
+            {
+                "at": at,
+                "operator": "Ada",
+                "mapping": "CUSTOMER",
+                "kind": "exclude",
+                "local_key": "C7",
+                "integration_key": None,
+                "value": "",
+            }
+        ]
+    )
+    return built("Job report, golden", {"local": "Contoso", "integration": "Dataverse"}, runs, jobs, errors, grouped(errors), skipped, pd.DataFrame([written]),
+                 decisions, datetime(2026, 11, 22), values=True)  # fmt: skip
+
+
+def test_the_page_is_as_written_down() -> None:
+    """UPDATE_GOLDEN=1 writes the file anew; then open it in a browser. The figure, which fonts and versions draw otherwise, is left out."""
+    page = re.sub(r"<svg.*?</svg>", "<svg></svg>", of_a_small_log().to_html(), flags=re.DOTALL)
+    page = re.sub(r"(</tr>|</h2>|</p>|</summary>|</style>|</nav>)", r"\1\n", page)
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(page, encoding="utf-8")
+    assert page == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_the_figure_says_it_in_words_and_is_not_clipped() -> None:
+    """Every text lies within the figure; its greys and colours stand out on white and on black."""
+    figure = of_a_small_log().figure()
+    figure.draw_without_rendering()
+    whole = figure.bbox
+    texts = [
+        t for axes in figure.axes for t in [*axes.texts, axes.title, axes._left_title, *axes.get_yticklabels()] if t.get_text()
+    ]
+    for text in texts:
+        box = text.get_window_extent()
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1 + 1 and whole.y0 <= box.y0 and box.y1 <= whole.y1 + 1, text.get_text()
+        assert min(_contrast(text.get_color(), page) for page in ("white", "black")) > 3, text.get_text()
+    assert any("Referenced record is not coupled" in t.get_text() for t in texts)
+
+
+def _contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours as WCAG defines it."""
+
+    def light(colour: str) -> float:
+        parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        return sum(a * b for a, b in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+    a, b = sorted((light(one), light(other)))
+    return (b + 0.05) / (a + 0.05)
+
+
 def test_the_workbook_has_real_types_filters_and_no_formula(report: Report, tmp_path: Path) -> None:
     report.to_excel(tmp_path / "r.xlsx")
     book = openpyxl.load_workbook(tmp_path / "r.xlsx")
@@ -99,6 +202,11 @@ def test_the_workbook_has_real_types_filters_and_no_formula(report: Report, tmp_
     assert [int(r[head.index("inserted")].value) for r in jobs.iter_rows(min_row=2)] == report["jobs"]["inserted"].tolist()
     assert isinstance(jobs.cell(2, head.index("started") + 1).value, datetime)
     assert all(cell.data_type != "f" for sheet in book for row in sheet.iter_rows() for cell in row)
+    for sheet in book.worksheets[1:]:
+        assert sheet.freeze_panes == "A2" and (sheet.max_row == 1 or sheet.auto_filter.ref), sheet.title
+    assert book["Errors"].max_row == len(report["errors"]) + 1 and book["Rows written"].max_row == len(report["writes"]) + 1
+    told = {c.value: n for n, c in enumerate(book[book.sheetnames[-1]][1])}
+    assert all(row[told["agree"]].value is True for row in book[book.sheetnames[-1]].iter_rows(min_row=2))
 
 
 def test_values_are_hostile(report: Report, tmp_path: Path) -> None:
