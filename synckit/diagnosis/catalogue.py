@@ -119,7 +119,7 @@ _ENTRIES = [
       ("never_synchronised_update", "Never synchronised", "Coupled, never synchronised; the fields of this pass differ.", "Nothing to do."),
       ("equal", "Equal", "Equal in every field of the pass.", "Nothing to do."),
       ("other_pass", "The other pass carries it", "Changed on the destination side only.", "Nothing to do."),
-      ("newer_here_only", "Changed here, nothing to carry", "What changed is carried by the other pass or left out by its filter.", "Nothing to do."),
+      ("newer_here_only", "Left to the other pass", "It differs in fields that go both ways; the other pass carries them, once it can.", "Look at what the other pass says of it."),
       ("broken", "Broken coupling", "Neither record of the coupling exists any more.", "Remove the coupling: synckit uncouple."),
       ("skipped", "Skipped", "Failed twice alike; left out of both directions until it is retried.", "Mend the cause of its last error, then: synckit retry."),
       ("outside_filter", "Outside the filter", "The mapping's filter of the source side leaves the record out.", "Change the record, or the filter of the mapping."),

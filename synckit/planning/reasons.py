@@ -30,7 +30,7 @@ SENTENCES = {
     "never_synchronised_update": "Coupled but never synchronised; the fields of this pass differ.",
     "equal": "Equal in every field of this pass.",
     "other_pass": "Changed in {destination} only: the other pass carries it.",
-    "newer_here_only": "Changed in {source}, whose change the other pass carries or its filter leaves out.",
+    "newer_here_only": "Differs in fields that go both ways, which this pass does not carry: the other one does, once it can.",
     "both_changed": "Changed in both systems since the last synchronisation: conflict.",
     "never_synchronised": "Coupled but never synchronised, and the two differ: conflict.",
     "partner_deleted": "Coupled to a record that was deleted.",

@@ -312,13 +312,19 @@ def a_template(make_world: MakeWorld, folder: Path) -> Iterator[Plan | pd.DataFr
     yield w.ws.plan_full()
 
 
-@produces("loses", "newer_here_only", "filter_excludes_all")
+@produces("loses", "filter_excludes_all", "newer_here_only")
 def policies(make_world: MakeWorld, folder: Path) -> Iterator[Plan | pd.DataFrame]:
     w = small(make_world, update_conflict_resolution="get_from_integration", local_filter="phone: 1|2|3")
     pair(w, 0, phone="1")
+    pair(w, 1, phone="1")
     w.integration.edit("account", "A0", phone="2")
     w.local.edit("customer", "C0", phone="3")
     yield w.ws.plan_modified("CUSTOMER")
+    stamp = w.local.row("customer", "C1")["system_modified_at"]
+    w.local.edit(
+        "customer", "C1", name="Differs", currency="QQQ"
+    )  # the first pass fails, and the second carries nothing that goes both ways
+    w.local.edit("customer", "C1", system_modified_at=stamp)
     yield w.ws.plan_full("CUSTOMER")
     w.change("CUSTOMER", local_filter="phone: nobody")
     yield w.ws.check_data("CUSTOMER")
