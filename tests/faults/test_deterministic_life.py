@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -67,8 +68,6 @@ class Beginning:
         for side in TABLE:
             for statement in history(side):
                 self.w.sides[side].sql(statement)  # type: ignore[index]
-        import sqlite3
-
         with sqlite3.connect(ledger) as database:  # keys of new rows are drawn from it
             database.execute("UPDATE meta SET value = ? WHERE key = 'ledger_id'", (guid("the ledger of every life"),))
         database.close()
@@ -369,6 +368,34 @@ def test_a_handful_of_lives(beginning: Beginning) -> None:
     for seed in range(100, 100 + SHORT):
         met += one(beginning, seed)[0]
     assert met["cut off"] and met["conflict"] and met["undo"], met
+
+
+def test_the_checker_sees_what_a_run_must_not_do(beginning: Beginning) -> None:
+    """Each wrong is done by hand, as a run that nobody planned would do it."""
+    beginning.put_back()
+    w, checker = beginning.w, LifeChecker(beginning.folder)
+    try:
+        checker.show([("update", "integration", guid("G3"), "name", "what the plan had seen", "new")], [])
+        w.local.delete("customer", "C0")
+        w.integration.edit("account", "G3", name="by people")
+        for side in TABLE:
+            w.sides[side].sql("UPDATE actor SET name = 'run 1'")  # type: ignore[index]
+        w.local.edit("customer", "C1", name="not planned")
+        w.integration.edit("account", "G3", name="new")
+        w.local.add("customer", "C0", no="N0", name="back again")
+        w.integration.add("account", "twice", number="N1", name="one more")
+        w.integration.delete("account", "G2")
+        with sqlite3.connect(beginning.folder / "ledger.db") as ledger:
+            ledger.execute("DELETE FROM coupling WHERE local_key = ?", (guid("C3"),))
+            ledger.execute("UPDATE coupling SET integration_key = 'nobody' WHERE local_key = ?", (guid("C1"),))
+        ledger.close()
+        found = checker.look("run 1", "modified", deletion_policy=False, update_policy=False)
+    finally:
+        checker.close()
+    for wrong in ("write outside the plan", "lost update: the plan had seen another value", "lost update: changed since", "double create",
+                  "resurrected delete |", "resurrected delete, under another key", "row without its coupling", "lost coupling",
+                  "coupling outside the plan", "coupling to a row that nobody deleted"):  # fmt: skip
+        assert any(f.startswith(wrong) for f in found), (wrong, found)
 
 
 @pytest.mark.long
