@@ -217,7 +217,7 @@ def coupling_by_hand(make_world: MakeWorld, folder: Path) -> Iterator[Plan | pd.
         yield w.ws.apply(w.ws.plan_full("CUSTOMER"), accept=["CUSTOMER"]).errors
 
 
-@produces("as_before", "undo_insert", "undo_update", "undo_delete", "undo_couple", "undo_uncouple", "changed_since", "deleted_since", "coupled_since",
+@produces("undo_insert", "undo_update", "undo_delete", "undo_couple", "undo_uncouple", "changed_since", "deleted_since", "coupled_since",
           "coupling_changed", "exists_again")  # fmt: skip
 def undo(make_world: MakeWorld, folder: Path) -> Iterator[Plan | pd.DataFrame]:
     w = small(make_world)
@@ -253,6 +253,13 @@ def undo(make_world: MakeWorld, folder: Path) -> Iterator[Plan | pd.DataFrame]:
     w.tick()
     w.carry_out(w.ws.plan_coupling("CUSTOMER", [(guid("C4"), guid("A7"))]))
     yield w.ws.plan_undo(deleted.id)
+
+
+@produces("as_before")
+def undo_of_what_was_rewritten(make_world: MakeWorld, folder: Path) -> Iterator[Plan | pd.DataFrame]:
+    w = small(make_world, semantics="reference")
+    pair(w)
+    yield w.ws.plan_undo(w.full("CUSTOMER").run.id)
 
 
 @produces("customer.company", "vendor.company", "contact.company")
