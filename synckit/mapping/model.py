@@ -115,8 +115,8 @@ PASSES: dict[Direction, tuple[Pass, ...]] = {
 
 class VersionColumn(Frozen):
     """How a row's version is known: the column, who keeps it, how finely it ticks (seconds), and how far before the watermark rows
-    are read again (seconds, or numbers of a counting column), for systems that commit late; left out: 0.999 on the integration side,
-    as in the reference (3.5), none on the local side."""
+    are read again (seconds, or numbers of a counting column), for systems that commit late; left out: 5, and with `semantics: reference`
+    0.999 on the integration side and none on the local side (3.5)."""
 
     column: str | None = None
     kept_by: Literal["server", "synckit"] = "server"

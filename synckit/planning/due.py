@@ -17,14 +17,20 @@ if TYPE_CHECKING:
     from synckit.planning.mapping_plan import MappingPlanner
 
 NOTHING_GONE = "CREATE OR REPLACE TABLE gone (id BIGINT, local_key VARCHAR, integration_key VARCHAR, le BOOLEAN, ie BOOLEAN)"
-OVERLAP: dict[Side, float] = {"local": 0.0, "integration": 0.999}  # seconds before the watermark that are read again (3.5)
+OVERLAP: dict[Side, float] = {
+    "local": 0.0,
+    "integration": 0.999,
+}  # seconds before the watermark that the reference reads again (3.5)
+LATE = 5.0  # seconds that synckit reads again, so that what was stamped before the mark and committed after it is not lost
 
 
 def overlap(planner: MappingPlanner, side: Side) -> float:
-    """How far before the watermark of a side rows are read again: as the workspace says, else as the reference does."""
+    """How far before the watermark of a side rows are read again: as the workspace says, else long enough for late commits."""
     workspace = planner.planning.workspace
     set_here = (workspace.local if side == "local" else workspace.integration).version.overlap
-    return OVERLAP[side] if set_here is None else set_here
+    if set_here is not None:
+        return set_here
+    return OVERLAP[side] if planner.bound.mapping.semantics == "reference" else LATE
 
 
 def read_due(planner: MappingPlanner) -> None:
@@ -107,14 +113,17 @@ def watermark(planner: MappingPlanner, side: Side) -> str | None:
 
 
 def _not_at_the_mark(planner: MappingPlanner, side: Side) -> str:
-    """Rows of the local side that stand at the watermark, or before it, are read, and not counted where they equal their stamp (design section 5)."""
+    """Rows that are read again, and not counted where they equal their stamp: those at or before the watermark (design section 5), on the
+    integration side those that the reference would not read again."""
     mark = watermark(planner, side)
     version = planner.bound.side(side).version
-    if side == "integration" or mark is None or version is None:
+    if mark is None or version is None:
         return ""
-    value = (
-        f"{int(mark)}" if version.kind == "integer" else f"epoch_us(TIMESTAMP '{datetime.fromisoformat(mark).isoformat(sep=' ')}')"
-    )
+    if version.kind == "integer":
+        value = str(int(mark) - (side == "integration"))
+    else:
+        last = datetime.fromisoformat(mark) - timedelta(seconds=OVERLAP[side])
+        value = f"epoch_us(TIMESTAMP '{last.isoformat(sep=' ')}')"
     return f"LEFT JOIN couplings c ON c.{side}_key = n.key WHERE NOT (n.ver <= {value} AND c.{side}_ver IS NOT DISTINCT FROM n.ver)"
 
 

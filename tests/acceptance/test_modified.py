@@ -57,8 +57,10 @@ def test_an_unchanged_integration_row_is_not_even_compared(make_world: MakeWorld
     assert plan.changes().empty
 
 
-@pytest.mark.parametrize(("overlap", "found"), [(None, 0), (5.0, 1)])
-def test_a_row_committed_late_is_found_by_a_longer_overlap(make_world: MakeWorld, overlap: float | None, found: int) -> None:
+@pytest.mark.parametrize(("overlap", "found"), [(None, 1), (1.0, 0)])
+def test_a_row_committed_late_is_found_where_the_overlap_is_long_enough(
+    make_world: MakeWorld, overlap: float | None, found: int
+) -> None:
     w = in_sync(make_world, direction="from_integration", fields="name < name")
     w.now += timedelta(days=1)
     w.integration.edit("account", "G1", name="MODIFIED")
@@ -67,6 +69,17 @@ def test_a_row_committed_late_is_found_by_a_longer_overlap(make_world: MakeWorld
     version = side.version.model_copy(update={"overlap": overlap})
     w.ws.description = w.ws.description.model_copy(update={"integration": side.model_copy(update={"version": version})})
     assert modified(w)["CUSTOMER", "from"].get("modified", 0) == found
+
+
+@pytest.mark.parametrize(("semantics", "found"), [("synckit", "late"), ("reference", "Acme 1")])
+def test_what_is_committed_after_a_run_with_a_stamp_from_before_it(make_world: MakeWorld, semantics: str, found: str) -> None:
+    w = in_sync(make_world, "12", semantics=semantics)
+    w.local.edit("customer", "C2", name="D2", at="12:00:01")
+    modified(w)
+    w.local.edit("customer", "C1", name="late", at="12:00:00.500")
+    modified(w)
+    assert name(w, "integration", "G1") == found
+    assert not plan_modified(w).writes, "what is read again and equals its stamp is no news"
 
 
 @scenario("S-055")
