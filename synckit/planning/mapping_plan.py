@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from synckit.planning.engine import Planning
 
 Found = TypeVar("Found")
+AT_ONCE = 50_000  # records whose fields are laid out at one time where memory is short
 
 
 class MappingPlanner:
@@ -229,10 +230,15 @@ class MappingPlanner:
 
         try:
             list(self.executor.map(one, self.bound.passes))
-        except duckdb.OutOfMemoryException:  # one after the other takes half the memory
+        except duckdb.OutOfMemoryException:  # a portion of the records at a time takes a portion of the memory
+            last = self._value("SELECT max(rec) FROM det") or 0
             for in_pass in self.bound.passes:
                 self.con.execute(f"DROP TABLE IF EXISTS w_{in_pass}")
-                one(in_pass)
+                wide = sql.wide(self.bound, in_pass)
+                rows = wide.replace(f"CREATE TABLE w_{in_pass} AS", f"INSERT INTO w_{in_pass}")
+                self.con.execute(f"{wide} WHERE FALSE")
+                for start in range(0, last + 1, AT_ONCE):
+                    self.con.execute(f"{rows} WHERE d.rec BETWEEN {start} AND {start + AT_ONCE - 1}")
 
     def decide(self, in_pass: Pass) -> None:
         con, bound = self.con, self.bound

@@ -209,7 +209,7 @@ def tempered(model: Model, evidence: Floats, relation: Ints, settled: Ints, usua
     place = np.arange(1, len(said) + 1)
     # the very first are left out: two coupled records may be the same after all; and what is not rare, decides nothing
     least = max(_UNNOTICED, len(said) // 1000)
-    tail = (place > least) & (place <= max(least + 1, len(said) // _RARELY)) & (said > 1)
+    tail = (place > least) & (place <= max(least + 1, len(said) // _RARELY)) & (place < len(said)) & (said > 1)
     if tail.any():
         evidence = evidence * min(1.0, usual / float((said[tail] / np.log(len(said) / place[tail])).max()))
     base, logit = model.base.copy(), evidence.sum(axis=0) / usual
