@@ -150,7 +150,15 @@ def decide(
 
 
 def carry_out(
-    ws: Workspace, plan: Plan, yes: bool, accept: list[str], keep_creating: str, as_json: bool, over_limit: list[str], system: str
+    ws: Workspace,
+    plan: Plan,
+    yes: bool,
+    accept: list[str],
+    keep_creating: str,
+    as_json: bool,
+    over_limit: list[str],
+    system: str,
+    take_over: bool = False,
 ) -> int:
     """Ask what has to be asked, apply, print planned beside actual; the exit code."""
     from synckit.applying.refusals import to_accept, to_confirm
@@ -178,7 +186,7 @@ def carry_out(
     closing: Any = _ask_closing if keep_creating == "ask" and terminal() else ("no" if keep_creating == "ask" else keep_creating)
     with stoppable() as should_stop, progress_bar("Applying", not as_json) as progress:
         run = ws.apply(plan, accept=accept, keep_creating=closing, progress=progress, should_stop=should_stop,
-                       over_limit=over_limit, confirm=system)  # fmt: skip
+                       over_limit=over_limit, confirm=system, take_over=take_over)  # fmt: skip
     report(run, as_json)
     return int(run.exit_code)
 
@@ -212,12 +220,15 @@ def apply_plan(
     system: Annotated[
         str, typer.Option("--system", metavar="NAME", help="The name of the production system that is written to.")
     ] = "",
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Another ledger keeps these systems in step: from now on this one does.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Carry out exactly the rows of a plan, and show planned beside actual."""
     loaded = load_plan(plan)
     with opened(workspace) as ws:
-        raise typer.Exit(carry_out(ws, loaded, yes, accept or [], keep_creating, as_json, over_limit or [], system))
+        raise typer.Exit(carry_out(ws, loaded, yes, accept or [], keep_creating, as_json, over_limit or [], system, take_over))
 
 
 @app.command("resume")
@@ -226,7 +237,10 @@ def resume(workspace: WorkspaceOption = None, as_json: Json = False) -> None:
     with opened(workspace) as ws, reading(what="Resuming"):
         run = ws.resume()
     if run is None:
-        show("No run is unfinished.")
+        if as_json:
+            tell({"run": None, "status": "nothing to resume", "sentence": "No run is unfinished."})
+        else:
+            show("No run is unfinished.")
         return
     report(run, as_json)
     raise typer.Exit(int(run.exit_code))

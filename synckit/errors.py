@@ -16,3 +16,8 @@ class SynckitError(Exception):
 
     def __str__(self) -> str:
         return "\n".join([self.message, *(f"  - {finding}" for finding in self.findings)])
+
+
+class PassingError(SynckitError):
+    """Something that passes by itself: a lost connection, a deadlock, a lock held by another program. Nothing that was sent and not
+    committed has been kept; what was committed has to be looked up. Trying again later is the remedy."""

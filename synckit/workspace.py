@@ -340,9 +340,10 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         should_stop: Callable[[], bool] | None = None,
         over_limit: Sequence[str] = (),
         confirm: str = "",
+        take_over: bool = False,
     ) -> Any:
-        """Carry out exactly the rows of `plan`; see synckit.applying.run.apply_plan."""
-        from synckit.applying.run import apply_plan
+        """Carry out exactly the rows of `plan`; see synckit.applying.apply.apply_plan."""
+        from synckit.applying.apply import apply_plan
 
         with waiting("Applying") as told:
             shown = progress or (
@@ -350,6 +351,7 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
             )
             return apply_plan(
                 self, plan, accept=accept, keep_creating=keep_creating, progress=shown, should_stop=should_stop, over_limit=over_limit, confirm=confirm,
+                take_over=take_over,
             )  # fmt: skip
 
     def resume(self) -> Any:

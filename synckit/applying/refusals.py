@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def refuse(ws: Workspace, plan: Plan, accept: Sequence[str], over_limit: Sequence[str] = (), confirm: str = "") -> None:
     """Raise SynckitError where `plan` must not be applied here, naming the reason; nothing has been written then."""
     refuse_others(ws, plan)
-    for side in _written_sides(plan):
+    for side in written_sides(plan):
         if ws.systems[side].read_only:
             raise SynckitError(f"{ws.systems[side].title} cannot be written: {ws.systems[side].read_only}")
     beyond = [
@@ -70,7 +70,7 @@ def refuse_others(ws: Workspace, plan: Plan) -> None:
 
 def to_confirm(ws: Workspace, plan: Plan) -> list[str]:
     """Names of the systems marked `production: true` that the plan writes to."""
-    sides = _written_sides(plan)
+    sides = written_sides(plan)
     configs = {"local": ws.description.local, "integration": ws.description.integration}
     return [configs[side].name for side in SIDES if side in sides and configs[side].production]
 
@@ -106,7 +106,7 @@ def to_accept(plan: Plan) -> list[str]:
     return [n for n in plan.base.order if n in advised & creating and not plan.base.mappings[n].matched]
 
 
-def _written_sides(plan: Plan) -> set[Side]:
+def written_sides(plan: Plan) -> set[Side]:
     """The sides that the plan writes to."""
     sides: set[Side] = set()
     rows = plan.rows.select(["pass", "disposition", "table"]).group_by(["pass", "disposition", "table"]).aggregate([])

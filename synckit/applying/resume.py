@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,20 +14,24 @@ import pyarrow as pa
 from synckit.applying.actual import COUPLING
 from synckit.applying.chunk import Chunk, Line, Sending
 from synckit.applying.progress import Progress, Run
-from synckit.applying.run import Applier
+from synckit.applying.run import Applier, KeepCreating
 from synckit.applying.values import typed
-from synckit.errors import SynckitError
+from synckit.errors import PassingError, SynckitError
 from synckit.ledger.lease import Holder
 from synckit.logs import note
 from synckit.mapping.model import PASS_DIRECTION
 from synckit.mapping.schema import Column, Table
 from synckit.planning.bind import SIDES
+from synckit.planning.plan import Plan
 from synckit.planning.planfile import read_plan
 from synckit.planning.stage import as_text
 from synckit.systems.protocol import VERSION_TOKEN, Outcome, System, Write
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
+
+TRIES = 5
+WAIT = 0.25  # seconds, doubled with each try
 
 UNFINISHED = ("running", "interrupted")
 PASS_OF = {direction: in_pass for in_pass, direction in PASS_DIRECTION.items()}
@@ -46,8 +50,7 @@ def resume_run(
         return None
     run = max(runs, key=lambda r: r["id"])
     content = ws.ledger.kept_plan(run["id"])
-    epoch = ws.ledger.lease.acquire(Holder(ws.operator, socket.gethostname(), os.getpid()), datetime.now(UTC))
-    try:
+    with ws.ledger.lease.held(Holder(ws.operator, socket.gethostname(), os.getpid())) as epoch:
         if content is None:
             with ws.ledger.transaction(epoch=epoch) as tx:
                 tx.finish_run(run["id"], "failed", "Its plan was not kept, so nothing could be resumed.")
@@ -64,12 +67,44 @@ def resume_run(
         with ws.ledger.transaction(epoch=epoch) as tx:
             tx.resume_run(run["id"], os.getpid(), socket.gethostname(), epoch)
         note("run resumed", run=run["id"], plan=plan.id, kind=plan.base.kind)
-        applier = Applier(ws, plan, run["id"], epoch, progress, should_stop)
-        _remember(applier)
-        _settle(applier)
-        return applier.carry_out("no")
-    finally:
-        ws.ledger.lease.release(epoch)
+        return carry_through(ws, plan, run["id"], epoch, "no", progress, should_stop, begun=True)
+
+
+def carry_through(
+    ws: Workspace,
+    plan: Plan,
+    run_id: int,
+    epoch: int,
+    keep_creating: KeepCreating | Callable[[list[str]], dict[str, bool]],
+    progress: Callable[[Progress], None] | None,
+    should_stop: Callable[[], bool] | None,
+    *,
+    begun: bool,
+) -> Run:
+    """Carry a run out to its end. What passes by itself (a lost connection, a deadlock, a lock that is held too long) is waited for,
+    longer each time, and the run is taken up again as `resume` does it; given up after `TRIES` times without a row written between.
+    """
+    tried, reached = 0, 0
+    while True:
+        applier = Applier(ws, plan, run_id, epoch, progress, should_stop)
+        try:
+            if begun:
+                _remember(applier)
+                _settle(applier)
+            return applier.carry_out(keep_creating)
+        except PassingError as problem:
+            written = len(ws.ledger.journal(run=run_id, state="done"))
+            tried, reached = (1 if written > reached else tried + 1), max(written, reached)
+            if tried >= TRIES:
+                raise SynckitError(
+                    f"{problem.message} It was tried {TRIES} times. What had begun is finished by: synckit resume"
+                ) from None
+            note("run waits", run=run_id, seconds=WAIT * 2**tried, tried=tried)
+            time.sleep(WAIT * 2**tried)
+            with ws.ledger.transaction(epoch=epoch) as tx:
+                tx.resume_run(run_id, os.getpid(), socket.gethostname(), epoch)
+            ws.ledger.lease.heartbeat(epoch)
+            begun = True
 
 
 def _remember(applier: Applier) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
-import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -22,15 +20,12 @@ from synckit.applying.bulk import BulkChunk, goes_in_bulk
 from synckit.applying.bulk import chunks as bulk_chunks
 from synckit.applying.chunk import Chunk, Line, journal_uncoupled
 from synckit.applying.progress import Meter, Progress, Run, run_of
-from synckit.applying.refusals import refuse
 from synckit.applying.values import NumberSeries
-from synckit.ledger.lease import Holder
 from synckit.logs import note
 from synckit.mapping.model import PASS_DIRECTION, Pass
 from synckit.planning import judgements
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind, carries_alone
 from synckit.planning.plan import Plan
-from synckit.planning.planfile import plan_bytes
 from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT, COUNTER_OF, COUPLES, UNMATCHED, WRITES
 
 if TYPE_CHECKING:
@@ -46,40 +41,6 @@ KeepCreating = Literal["yes", "no"] | dict[str, bool]
 
 class Cancelled(Exception):
     """Someone asked to stop; everything sent so far is booked."""
-
-
-def apply_plan(
-    ws: Workspace,
-    plan: Plan,
-    *,
-    accept: Sequence[str] = (),
-    keep_creating: KeepCreating | Callable[[list[str]], dict[str, bool]] = "no",
-    progress: Callable[[Progress], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
-    over_limit: Sequence[str] = (),
-    confirm: str = "",
-) -> Run:
-    """Carry out exactly the rows of `plan` and return what became of them.
-
-    `accept`: names of mappings that may create although coupling is recommended. `keep_creating` answers the closing question for
-    every mapping whose "Synch. Only Coupled Records" is set: "no" keeps it set (default), "yes" lets later runs create, a dict
-    answers per mapping, a function is asked at the end with the names. `over_limit`: mappings that may exceed the workspace's limits.
-    `confirm`: the name of the production system that the plan writes to. `should_stop` is asked between chunks.
-
-    Raises SynckitError, with nothing written, where the plan was made for other systems, another ledger or other mappings, where a
-    system cannot be written, where a mapping must be accepted first, or where someone else is applying.
-    """
-    refuse(ws, plan, accept, over_limit, confirm)
-    holder = Holder(ws.operator, socket.gethostname(), os.getpid())
-    epoch = ws.ledger.lease.acquire(holder, datetime.now(UTC))
-    try:
-        with ws.ledger.transaction(epoch=epoch) as tx:
-            run_id = tx.start_run(plan.id, plan.base.kind, holder.operator, holder.host, holder.pid, epoch)
-            tx.keep_plan(run_id, plan_bytes(plan))
-        note("run started", run=run_id, plan=plan.id, kind=plan.base.kind, mappings=list(plan.mappings), writes=plan.writes)
-        return Applier(ws, plan, run_id, epoch, progress, should_stop).carry_out(keep_creating)
-    finally:
-        ws.ledger.lease.release(epoch)
 
 
 def answer_closing(ws: Workspace, run_id: int, answers: dict[str, bool]) -> None:

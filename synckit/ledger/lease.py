@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,10 +15,15 @@ import sqlalchemy as sa
 
 from synckit.errors import SynckitError
 from synckit.ledger.database import Database, moment, row_of
-from synckit.ledger.tables import LEASE
+from synckit.ledger.tables import LEASE, RUN
 
 #: A holder that gave no sign of life for so long is taken for dead.
 SILENCE = timedelta(minutes=2)
+
+#: The lease, and whether the run that it was taken for has ended: then only giving it back has failed.
+_WITH_RUN = sa.select(LEASE, sa.and_(RUN.c.status.is_not(None), RUN.c.status != "running").label("run_ended")).select_from(
+    LEASE.outerjoin(RUN, RUN.c.id == LEASE.c.run_id)
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Lease:
         machine, a living process).
         """
         with self._database.writing() as connection:
-            row = row_of(connection.execute(sa.select(LEASE)).one_or_none())
+            row = row_of(connection.execute(_WITH_RUN).one_or_none())
             if row is None:
                 row = {"epoch": 0, "holder": ""}
                 connection.execute(sa.insert(LEASE).values(id=1, epoch=0))
@@ -76,6 +83,17 @@ class Lease:
             values = {"holder": str(holder), "run_id": None, "epoch": epoch, "acquired": moment(now), "heartbeat": moment(now)}
             connection.execute(sa.update(LEASE).values(values))
             return epoch
+
+    @contextmanager
+    def held(self, holder: Holder) -> Iterator[int]:
+        """The lease from here to the end of the block; its epoch. What was raised inside is what is told: a lease that cannot be given
+        back is given up by its silence, and stops nobody once its run has ended."""
+        epoch = self.acquire(holder, datetime.now(UTC))
+        try:
+            yield epoch
+        finally:
+            with suppress(SynckitError):
+                self.release(epoch)
 
     def heartbeat(self, epoch: int, now: datetime | None = None) -> None:
         """Give a sign of life. Raises SynckitError where the lease was lost."""
@@ -98,13 +116,13 @@ class Lease:
     def holder(self, now: datetime | None = None) -> Holder | None:
         """Who is applying at this moment, or None."""
         with self._database.reading() as connection:
-            row = None if connection is None else row_of(connection.execute(sa.select(LEASE)).one_or_none())
+            row = None if connection is None else row_of(connection.execute(_WITH_RUN).one_or_none())
         return Holder.parse(row["holder"]) if row and is_held(row, now or datetime.now(UTC)) else None
 
 
 def is_held(row: dict[str, Any], now: datetime) -> bool:
-    """Whether the row of the table `lease` names somebody who is alive at `now`."""
-    if not row["holder"]:
+    """Whether the row of the table `lease` names somebody who is alive at `now` and has not come to the end of the run."""
+    if not row["holder"] or row.get("run_ended"):
         return False
     return row["heartbeat"] >= moment(now - SILENCE) and not Holder.parse(row["holder"]).has_died()
 

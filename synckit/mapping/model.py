@@ -152,6 +152,9 @@ class SystemConfig(Frozen):
     modified_by: str | None = None
     protected: bool = False
     production: bool = False
+    lock_timeout: float = Field(default=30, gt=0)  # seconds to wait for rows that another program holds
+    statement_timeout: float = Field(default=900, gt=0)  # seconds that a server may take over one statement
+    mark: bool = True  # False: no table `synckit_ledger` is made there
     tables: dict[str, str] = Field(default_factory=dict)
 
 

@@ -34,6 +34,7 @@ from synckit.planning.snapshot import Tables
 from synckit.planning.steps import second_steps
 from synckit.planning.suspicion import hold_back
 from synckit.planning.tables import CHANGES, CONFLICTS, DEPENDS, DUPLICATES, ERRORS, EVIDENCE, PAIR_CHANGES, PAIRS, REVIEW, ROWS
+from synckit.systems.marks import marks_in
 from synckit.systems.protocol import Snapshot, System
 
 Progress = Callable[[str, int], None]  # (what is being read, rows so far)
@@ -282,6 +283,7 @@ def assemble(planning: Planning, parts: list[MappingPlan], order: list[str], ope
                 read_only=planning.systems[side].read_only,
                 taken_at=planning.snapshots[side].taken_at,
                 consistent=planning.snapshots[side].consistent,
+                mark=_mark(planning, side),
             )
             for side in SIDES
         },
@@ -301,6 +303,17 @@ def assemble(planning: Planning, parts: list[MappingPlan], order: list[str], ope
         quiet=pa.concat_tables([QUIET.empty_table(), *(p.quiet for p in parts)]),
     )
     return Plan(base)
+
+
+def _mark(planning: Planning, side: Side) -> str:
+    """Whether this ledger has marked a system, or would at the first write (see synckit.systems.marks)."""
+    system = planning.systems[side]
+    wanted = (planning.workspace.local if side == "local" else planning.workspace.integration).mark
+    if not wanted or system.read_only or f"mark:{side}" in planning.ledger.settings():
+        return ""
+    marks = marks_in(system)
+    ours = any((m.ledger_id, m.side) == (planning.ledger.ledger_id, side) for m in marks or ())
+    return "" if marks is None else "ours" if ours else "new"
 
 
 #: Rows that need no look: nothing is written, nothing is wrong. One line per record and pass.

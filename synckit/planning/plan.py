@@ -33,7 +33,8 @@ ORDER = tuple(COUNTER_OF)
 
 @dataclass(frozen=True)
 class Side:
-    """A system as the plan saw it. `identity` names its data; secrets are in none of these."""
+    """A system as the plan saw it. `identity` names its data; secrets are in none of these. `mark`: "new" where the ledger marks it when
+    it is first written to, "ours" where it has, "" where it does not."""
 
     title: str
     address: str
@@ -42,6 +43,7 @@ class Side:
     taken_at: datetime
     consistent: bool
     environment: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from synckit.applying.one_ledger import to_mark
 from synckit.planning.plan import KINDS, Plan
 from synckit.planning.review import COUPLE
 from synckit.planning.tables import CARRIED_OUT, CHANGES, ERRORS, ROWS
@@ -32,6 +33,7 @@ from synckit.reports.wording import (
     shown_columns,
     why,
 )
+from synckit.systems import marks
 
 EXAMPLES = 4
 
@@ -151,6 +153,14 @@ def remarks(plan: Plan) -> list[Text]:
         )
     for name, message in ((n, m) for n in plan.mappings for m in plan.base.mappings[n].messages.values()):
         lines.append(Text(f"{name}: {safe(message)}", style="yellow"))
+    marked = [safe(sides[side].title) for side in to_mark(plan)]
+    if marked:
+        lines.append(
+            Text(
+                f"Marks {' and '.join(marked)} as kept in step by this ledger: one line in a table {marks.NAME} there, by which a second ledger "
+                "is refused (`mark: false` at the system in the workspace leaves it out)."
+            )
+        )
     lines += [Text(safe(note), style="yellow") for note in plan.notes]
     left_out = plan.total("excluded")
     if plan.decisions:
@@ -257,7 +267,7 @@ def plan_dict(plan: Plan, rows: bool = True) -> dict[str, Any]:
         "sides": {
             side: {
                 "name": s.title, "address": s.address, "environment": s.environment, "read_only": s.read_only,
-                "consistent": s.consistent, "taken_at": s.taken_at.isoformat(),
+                "consistent": s.consistent, "taken_at": s.taken_at.isoformat(), "mark": s.mark,
             }
             for side, s in base.sides.items()
         },

@@ -68,6 +68,9 @@ class FolderSystem:
     def close(self) -> None:
         """Nothing to give back."""
 
+    def make_table(self, table: Table) -> None:
+        raise SynckitError(self.read_only)
+
     def key_is_drawn(self, table: Table, key_column: str) -> bool:
         return False
 

@@ -150,6 +150,10 @@ class System(Protocol):
         """Physical column -> database type of the table as it really is, or None where there is no such table."""
         ...
 
+    def make_table(self, table: Table) -> None:
+        """Make a table of texts where there is none. Raises SynckitError where that is not possible."""
+        ...
+
     def key_is_drawn(self, table: Table, key_column: str) -> bool:
         """True where the system itself gives the key of a new row (an identity column)."""
         ...

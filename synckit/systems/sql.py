@@ -19,6 +19,7 @@ from synckit.systems import sql_connect as connect
 from synckit.systems.canonical import version_column
 from synckit.systems.secrets import masked, resolve, scrub
 from synckit.systems.sql_read import AdbcRows, CursorRows, Layout, Rows, SqlSnapshot
+from synckit.systems.sql_trouble import explained, kind_of
 from synckit.systems.sql_values import Physical, physical
 from synckit.systems.sql_write import SqlWriter
 
@@ -99,6 +100,22 @@ class SqlSystem:
             found = self._inspect(source, table)
         return None if found is None else {name: stored.declared for name, stored in found.items()}
 
+    def make_table(self, table: Table) -> None:
+        if self.read_only:
+            raise SynckitError(self.read_only)
+        url = self.url
+        columns = (sa.Column(c.column, sa.String(c.length), primary_key=c.primary_key, nullable=c.nullable) for c in table.columns)
+        made = sa.Table(self.physical_table(table), sa.MetaData(), *columns, schema=self.config.db_schema)
+        if self.dialect == "sqlite":
+            made.schema = None
+        with ExitStack() as stack:
+            connection, _ = self._connection(stack)
+            try:
+                made.create(connection, checkfirst=True)
+                connection.commit()
+            except SQLAlchemyError as problem:
+                raise self._error(problem, url, "does not let a table be made") from None
+
     def key_is_drawn(self, table: Table, key_column: str) -> bool:
         with self._reading() as source:
             stored = self._layout(source, table).stored
@@ -121,9 +138,7 @@ class SqlSystem:
             return layouts[table.name]
 
         with self._rows(url) as rows:
-            yield SqlSnapshot(
-                rows, self.dialect, self.schema, layout, lambda problem: scrub(getattr(problem, "orig", None) or problem, url)
-            )
+            yield SqlSnapshot(rows, self.dialect, self.schema, layout, lambda problem, what: self._error(problem, url, what))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -141,7 +156,7 @@ class SqlSystem:
             used = stack.enter_context(connect.using(connect.sqlite_path(url, self.where), "sqlite3", self.where))
             if used.library != "sqlite3":
                 raise SynckitError(f"{self._sentence} is still being read; close its snapshot before writing.")
-        engine = connect.engine(url, self.where, writing=True)
+        engine = connect.engine(url, self.where, writing=True, timeouts=self._timeouts)
         stack.callback(engine.dispose)
         connection = connect.connected(engine.connect, url, self.where)
         stack.callback(connection.close)
@@ -163,16 +178,25 @@ class SqlSystem:
             writer = SqlWriter(connection, self, lambda table: self._layout(connection, table), url, targets)
             try:
                 yield writer
-            except BaseException:
+            except BaseException as problem:
                 with suppress(SQLAlchemyError):  # a lost connection has rolled back by itself; the first error is the one to show
                     connection.rollback()
+                if isinstance(problem, SQLAlchemyError):
+                    raise self._error(problem, url, "could not be written") from None
                 raise
             try:
                 connection.commit()
             except SQLAlchemyError as problem:
                 raise self._error(problem, url, "could not commit") from None
 
-    def _error(self, problem: SQLAlchemyError, url: sa.URL, what: str) -> SynckitError:
+    @property
+    def _timeouts(self) -> tuple[float, float]:
+        return self.config.lock_timeout, self.config.statement_timeout
+
+    def _error(self, problem: Exception, url: sa.URL, what: str) -> SynckitError:
+        kind = kind_of(problem)
+        if kind is not None:
+            return explained(kind, self.where, scrub(getattr(problem, "orig", None) or problem, url), *self._timeouts)
         return SynckitError(f"{self._sentence} {what}: {scrub(getattr(problem, 'orig', None) or problem, url)}")
 
     def _adbc(self) -> Any:
@@ -207,14 +231,14 @@ class SqlSystem:
         if self.dialect == "sqlite":
             uri = sqlite_uri
             begin: tuple[str, ...] = (
-                f"PRAGMA busy_timeout = {connect.BUSY_SECONDS * 1000}",
+                f"PRAGMA busy_timeout = {int(self.config.lock_timeout * 1000)}",
                 "BEGIN",
                 "SELECT 1 FROM sqlite_master LIMIT 1",
             )
         else:
             uri = url.set(drivername="postgresql").render_as_string(hide_password=False).replace(" ", "%20")
             begin = ("SET TIME ZONE 'UTC'", "SET DateStyle = 'ISO, YMD'", "SET extra_float_digits = 1",
-                     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT 1")  # fmt: skip
+                     *connect.patience("postgresql", self._timeouts), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT 1")  # fmt: skip
 
         def open_it() -> Any:
             made = module.connect(uri, autocommit=True)
@@ -237,7 +261,7 @@ class SqlSystem:
 
     @contextmanager
     def _cursor_rows(self, url: sa.URL, sqlite_uri: str) -> Iterator[Rows]:
-        engine = connect.engine(url, self.where, writing=False, sqlite_uri=sqlite_uri)
+        engine = connect.engine(url, self.where, writing=False, sqlite_uri=sqlite_uri, timeouts=self._timeouts)
 
         def open_it() -> sa.Connection:
             made = engine.connect()
@@ -267,7 +291,7 @@ class SqlSystem:
             with self._rows(url) as rows:
                 yield rows
             return
-        engine = connect.engine(url, self.where, writing=False)
+        engine = connect.engine(url, self.where, writing=False, timeouts=self._timeouts)
         connection = connect.connected(engine.connect, url, self.where)
         try:
             yield connection

@@ -21,10 +21,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import NullPool
 
-from synckit.errors import SynckitError
+from synckit.errors import PassingError, SynckitError
 from synckit.systems.secrets import scrub
 
-BUSY_SECONDS = 30
+TIMEOUTS = (30.0, 900.0)  # seconds: for rows that another program holds, for one statement
 _BACK_OFF_SECONDS = 0.5
 #: SQLAlchemy backend -> (dialect + driver, module of the driver, extra that installs it)
 _DRIVERS = {
@@ -153,25 +153,37 @@ class SqliteView:
             self._copy.cleanup()
 
 
-def engine(url: sa.URL, where: str, writing: bool, sqlite_uri: str = "") -> Engine:
-    """A fresh engine without a pool. SQLite: transactions are begun by hand; PostgreSQL and MariaDB: the session's clock is UTC."""
+def patience(backend: str, timeouts: tuple[float, float]) -> tuple[str, ...]:
+    """How long a server waits for locks, and how long a statement may take: SQL for a new session."""
+    lock, statement = timeouts
+    if backend == "postgresql":
+        return f"SET lock_timeout = {int(lock * 1000)}", f"SET statement_timeout = {int(statement * 1000)}"
+    seconds = max(1, round(lock))
+    return (f"SET innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}, max_statement_time = {statement:g}",)
+
+
+def engine(url: sa.URL, where: str, writing: bool, sqlite_uri: str = "", timeouts: tuple[float, float] = TIMEOUTS) -> Engine:
+    """A fresh engine without a pool. SQLite: transactions are begun by hand; PostgreSQL and MariaDB: the session's clock is UTC.
+    `timeouts`: seconds to wait for a lock, and for a statement."""
     backend = url.get_backend_name()
     if backend == "sqlite":
         uri = sqlite_uri or f"file:{quote(sqlite_path(url, where).as_posix())}?mode={'rw' if writing else 'ro'}"
 
         def connect() -> sqlite3.Connection:
-            made = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            made = sqlite3.connect(uri, uri=True, timeout=timeouts[0], isolation_level=None, check_same_thread=False)
             if writing:
                 made.execute("PRAGMA temp_store = MEMORY")  # for the pages that a SAVEPOINT may return to, not a file
             return made
 
         return sa.create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
-    made = sa.create_engine(url, poolclass=NullPool, connect_args=_timeouts(url), hide_parameters=True)
+    made = sa.create_engine(url, poolclass=NullPool, connect_args=_timeouts(url, timeouts[1]), hide_parameters=True)
     statements = (
         ("SET TIME ZONE 'UTC'", "SET DateStyle = 'ISO, YMD'", "SET extra_float_digits = 1")
         if backend == "postgresql"
         else ("SET time_zone = '+00:00'", "SET sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')")
     )
+
+    statements = (*statements, *patience(backend, timeouts))
 
     def prepare(connection: Any, record: Any) -> None:
         with connection.cursor() as cursor:
@@ -183,10 +195,13 @@ def engine(url: sa.URL, where: str, writing: bool, sqlite_uri: str = "") -> Engi
     return made
 
 
-def _timeouts(url: sa.URL) -> dict[str, Any]:
-    if "connect_timeout" in url.query:
-        return {}
-    return {"connect_timeout": 10}
+def _timeouts(url: sa.URL, statement: float) -> dict[str, Any]:
+    """How long to wait for a network that says nothing: longer than a statement may take."""
+    silent: dict[str, Any] = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}
+    if url.get_backend_name() != "postgresql":
+        silent = {"read_timeout": int(statement) + 60, "write_timeout": int(statement) + 60}
+    given = {name.casefold() for name in url.query}
+    return {name: value for name, value in {"connect_timeout": 10, **silent}.items() if name not in given}
 
 
 def connected(attempt: Callable[[], T], url: sa.URL, where: str) -> T:
@@ -200,7 +215,7 @@ def connected(attempt: Callable[[], T], url: sa.URL, where: str) -> T:
             text = scrub(getattr(problem, "orig", None) or problem, url)
             refused = any(mark in text.casefold() for mark in _WRONG_LOGIN) or url.get_backend_name() == "sqlite"
             if last or refused:
-                raise SynckitError(_why(text, url, where)) from None
+                raise (SynckitError if refused else PassingError)(_why(text, url, where)) from None
         time.sleep(_BACK_OFF_SECONDS)
     raise AssertionError("unreachable")
 

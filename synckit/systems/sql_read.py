@@ -109,14 +109,19 @@ class SqlSnapshot:
     consistent = True
 
     def __init__(
-        self, rows: Rows, dialect: str, schema: Schema, layout: Callable[[Table], Layout], explain: Callable[[object], str]
+        self,
+        rows: Rows,
+        dialect: str,
+        schema: Schema,
+        layout: Callable[[Table], Layout],
+        explain: Callable[[Exception, str], SynckitError],
     ) -> None:
         self.taken_at = now()
         self._rows = rows
         self._dialect = dialect
         self._schema = schema
         self._layout = layout
-        self._explain = explain  # driver's exception -> its text without secrets
+        self._explain = explain  # driver's exception, what could not be done -> a sentence without secrets
 
     def count(self, table: Table) -> int:
         statement = sa.select(sa.func.count().label("c0")).select_from(self._layout(table).source)
@@ -239,8 +244,8 @@ class SqlSnapshot:
             f"Correct the row, or give the column another type in the schema (it is {column.type})."
         )
 
-    def _failed(self, table: Table, problem: object) -> SynckitError:
-        return SynckitError(f'Table "{table.table}" could not be read: {self._explain(problem)}')
+    def _failed(self, table: Table, problem: Exception) -> SynckitError:
+        return self._explain(problem, f'could not be read (table "{table.table}")')
 
 
 class _Plan:

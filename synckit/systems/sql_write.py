@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from synckit.mapping.schema import Column, Table
 from synckit.systems.canonical import NotConvertible, to_canonical
 from synckit.systems.protocol import Outcome, Write, Writes
 from synckit.systems.secrets import scrub
 from synckit.systems.sql_read import KEYS_AT_ONCE, KEYS_IN_JSON, Layout, bound, keys_of_json, physical_of, stored_as_given
+from synckit.systems.sql_trouble import kind_of
 from synckit.systems.sql_values import Physical, as_is_or, asked, shape_of, to_stored
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ class SqlWriter:
                 if op != "insert":
                     hit = result.rowcount
             except (SQLAlchemyError, OverflowError, UnicodeError) as problem:
-                if isinstance(problem, DBAPIError) and problem.connection_invalidated:
+                if kind_of(problem):
                     raise
                 error = self._words(problem)
             if not error and hit == len(part):
@@ -378,6 +379,8 @@ class SqlWriter:
         try:
             key = self._connection.exec_driver_sql(prepared.sql, prepared.bind(row.values)).scalar_one()
         except (SQLAlchemyError, OverflowError, UnicodeError) as problem:
+            if kind_of(problem):
+                raise
             savepoint.rollback()
             return Outcome("failed", None, error=self._words(problem))
         savepoint.commit()
