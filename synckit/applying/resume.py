@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 TRIES = 5
 WAIT = 0.25  # seconds, doubled with each try
 
+SETTLED_AT_ONCE = 1000
 UNFINISHED = ("running", "interrupted")
 PASS_OF = {direction: in_pass for in_pass, direction in PASS_DIRECTION.items()}
 
@@ -136,32 +138,45 @@ def _remember(applier: Applier) -> None:
 
 
 def _settle(applier: Applier) -> None:
-    """Find out what became of each intent, and send again what was not made."""
+    """Find out what became of each intent, and send again what was not made; intents that were sent alike, together."""
     rows = applier.rows.to_pylist()
     intents = applier.ws.ledger.journal(run=applier.run_id, state="intent").to_pylist()
-    for entry in intents:
-        row = rows[entry["seq"]]
-        chunk = applier.chunk([Line(row, {"refs": None} if entry["op"] == "insert" else None, [])])
-        table = chunk.system.schema.table(entry["table_name"]) if chunk.system.schema.find(entry["table_name"]) else chunk.table
-        chunk.table, chunk.uid = table, _key_column(chunk, table)
+    for _, alike in itertools.groupby(
+        intents, key=lambda e: (e["mapping"], e["direction"], e["side"], e["table_name"], e["op"], e["step"])
+    ):
+        entries = list(alike)
+        while entries:
+            # what a system drew a key for is told by its values alone: one at a time
+            some = entries[: 1 if entries[0][f"{entries[0]['side']}_key"] is None else SETTLED_AT_ONCE]
+            entries = entries[len(some) :]
+            _settle_alike(applier, some, [rows[entry["seq"]] for entry in some])
+
+
+def _settle_alike(applier: Applier, entries: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    inserted = entries[0]["op"] == "insert"
+    chunk = applier.chunk([Line(row, {"refs": None} if inserted else None, []) for row in rows])
+    name = entries[0]["table_name"]
+    table = chunk.system.schema.table(name) if chunk.system.schema.find(name) else chunk.table
+    chunk.table, chunk.uid = table, _key_column(chunk, table)
+    sendings = []
+    for line, entry in zip(chunk.lines, entries, strict=True):
         values = {n: _typed(v, table.column(n), chunk.system) for n, v in json.loads(entry["after"] or "{}").items()}
         before = {
             n: _typed(v, table.column(n), chunk.system) for n, v in json.loads(entry["before"] or "{}").items() if table.find(n)
         }
         key = entry[f"{entry['side']}_key"]
-        sending = Sending(
-            chunk.lines[0],
-            Write(entry["op"], key, values, entry["token_before"]),
-            before,
-            entry["source_key"] or "",
-            key,
-            entry["id"],
-        )
-        chunk.book([sending], [_outcome(chunk, sending, entry)])
+        write = Write(entry["op"], key, values, entry["token_before"])
+        sendings.append(Sending(line, write, before, entry["source_key"] or "", key, entry["id"]))
+    present = _rows(chunk, [s.write for s in sendings if s.write.key is not None])
+    outcomes = [_outcome(chunk, s, present.get(s.write.key or "")) for s in sendings]
+    again = [s.write for s, outcome in zip(sendings, outcomes, strict=True) if outcome is None]
+    sent = iter(_send(chunk, again) if again else ())
+    chunk.book(sendings, [next(sent) if outcome is None else outcome for outcome in outcomes])
 
 
-def _outcome(chunk: Chunk, sending: Sending, entry: dict[str, Any]) -> Outcome:
-    """What became of one intent: made, not made (then it is sent now), or overtaken by somebody else's change."""
+def _outcome(chunk: Chunk, sending: Sending, present: tuple[dict[str, Any], str | None] | None) -> Outcome | None:
+    """What became of one intent: made, overtaken by somebody else's change, or None: not made, so it is sent now. `present`: its row
+    as it is now, with its version."""
     write = sending.write
     if write.op == "insert" and write.key is None:
         found = _by_values(chunk, write)
@@ -169,30 +184,28 @@ def _outcome(chunk: Chunk, sending: Sending, entry: dict[str, Any]) -> Outcome:
             return Outcome("done", found[0][0], found[0][1])
         if found:
             return Outcome("failed", None, error=f"{len(found)} rows hold these values; which of them was created cannot be told.")
-        return _send(chunk, write)
-    present = _row(chunk, write)
+        return None
     if write.op == "insert":
-        return Outcome("done", write.key, present[1]) if present is not None else _send(chunk, write)
+        return Outcome("done", write.key, present[1]) if present is not None else None
     if write.op == "delete":
         if present is None:
             return Outcome("done", write.key)
-        return _send(chunk, write) if write.token in (None, present[1]) else Outcome("stale", write.key)
+        return None if write.token in (None, present[1]) else Outcome("stale", write.key)
     if present is None:
         return Outcome("stale", write.key)
     row, token = present
     if all(_same(row[n], v, chunk.table.column(n)) for n, v in write.values.items()):
         return Outcome("done", write.key, token)
     if write.token is not None and token == write.token:
-        return _send(chunk, write)
+        return None
     if write.token is None and all(_same(row[n], v, chunk.table.column(n)) for n, v in sending.before.items()):
-        return _send(chunk, write)
-    del entry
+        return None
     return Outcome("stale", write.key)
 
 
-def _send(chunk: Chunk, write: Write) -> Outcome:
+def _send(chunk: Chunk, writes: list[Write]) -> list[Outcome]:
     with chunk.system.writer() as writer:
-        return writer.write(chunk.table, chunk.uid.name, [write])[0]
+        return writer.write(chunk.table, chunk.uid.name, writes)
 
 
 def _key_column(chunk: Chunk, table: Table) -> Column:
@@ -203,15 +216,19 @@ def _key_column(chunk: Chunk, table: Table) -> Column:
     return own.uid if table.name == own.table.name else table.column(table.uid)
 
 
-def _row(chunk: Chunk, write: Write) -> tuple[dict[str, Any], str | None] | None:
-    """The row as it is now, with its version; options are told apart by the set they belong to."""
-    names = list(dict.fromkeys([chunk.uid.name, *write.values, *(_place(chunk))]))
+def _rows(chunk: Chunk, writes: list[Write]) -> dict[str, tuple[dict[str, Any], str | None]]:
+    """Key -> the row as it is now, with its version; options are told apart by the set they belong to."""
+    if not writes:
+        return {}
+    names = list(dict.fromkeys([chunk.uid.name, *(n for w in writes for n in w.values), *(_place(chunk))]))
     version = chunk.table.modified_on is not None and chunk.bound.side(chunk.side).version is not None
     with chunk.system.snapshot() as snapshot:
         asked = [*names, VERSION_TOKEN] if version else names
-        rows = snapshot.read(chunk.table, asked, keys=[write.key or ""], key_column=chunk.uid.name).read_all().to_pylist()
+        rows = (
+            snapshot.read(chunk.table, asked, keys=[w.key or "" for w in writes], key_column=chunk.uid.name).read_all().to_pylist()
+        )
     rows = [r for r in rows if all(r[n] == v for n, v in _place(chunk).items())]
-    return (rows[0], rows[0].get(VERSION_TOKEN)) if rows else None
+    return {str(r[chunk.uid.name]): (r, r.get(VERSION_TOKEN)) for r in rows}
 
 
 def _place(chunk: Chunk) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from synckit.errors import SynckitError
+from synckit.errors import PassingError, SynckitError
 from synckit.mapping.schema import Column, Table
 from synckit.systems.protocol import System, Write
 
@@ -48,6 +48,8 @@ def marks_in(system: System) -> list[Mark] | None:
             return []
         with system.snapshot() as snapshot:
             rows = snapshot.read(TABLE, [name for name in _LENGTHS if name != KEY]).read_all().to_pylist()
+    except PassingError:
+        raise
     except SynckitError:
         return None
     return sorted((Mark(**row) for row in rows), key=lambda mark: mark.key)
@@ -60,6 +62,8 @@ def put_mark(system: System, mark: Mark) -> str:
         values = {name: str(value)[: _LENGTHS[name]] for name, value in asdict(mark).items()}
         with system.writer() as writer:
             (outcome,) = writer.write(TABLE, KEY, [Write("insert", mark.key, values)])
+    except PassingError:
+        raise
     except SynckitError as refused:
         return refused.message
     return outcome.error

@@ -34,7 +34,7 @@ def nothing(owner: Any, name: str, answer: Any = None) -> Bug:
 
 
 def _outcome(change: Callable[[Any, Any, Callable[[], Outcome]], Outcome]) -> Bug:
-    return instead(resume_module, "_outcome", lambda original: lambda c, s, e: change(c, s, lambda: original(c, s, e)))
+    return instead(resume_module, "_outcome", lambda original: lambda c, s, present: change(c, s, lambda: original(c, s, present)))
 
 
 def _token_gone(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -121,10 +121,10 @@ BUGS: dict[str, Bug] = {
     "resume calls every update done": _outcome(lambda c, s, known: Outcome("done", s.write.key) if s.write.op == "update" else known()),
     "resume calls every intent stale": _outcome(lambda c, s, known: Outcome("stale", s.write.key)),
     "resume calls every intent failed": _outcome(lambda c, s, known: Outcome("failed", s.write.key, error="?")),
-    "resume sends every create again": _outcome(lambda c, s, known: resume_module._send(c, s.write) if s.write.op == "insert" else known()),
+    "resume sends every create again": _outcome(lambda c, s, known: None if s.write.op == "insert" else known()),
     "resume does not settle intents": nothing(resume_module, "_settle"),
     "resume forgets what was done": nothing(resume_module, "_remember"),
-    "resume loses the version of updates that were made": instead(resume_module, "_row", lambda o: lambda c, w: ((found[0], None) if (found := o(c, w)) else None)),
+    "resume loses the version of updates that were made": instead(resume_module, "_rows", lambda o: lambda c, ws: {key: (row, None) for key, (row, _) in o(c, ws).items()}),
     "updates are sent without a guard": instead(Chunk, "_prepare", _token_gone),
     "the source is not looked at again": instead(Chunk, "_source_unchanged", lambda o: lambda self, sendings: sendings),
     "the last row of a chunk is not written": instead(SqlWriter, "write", _half),
