@@ -2,7 +2,8 @@
 
 `Stage` holds a small world as files and a plan of it. `trial(n, mode)` puts the files back, applies the plan with the fault at call n,
 resumes, and lets `Checker`, plain SQL that knows nothing of synckit, look at what is left. Modes: "error before" the call, "error after"
-it (its answer is lost), "kill" (from that call on nothing reaches a database any more, as after kill -9), "kill after" it.
+it (its answer is lost), "kill" (from that call on nothing reaches a database any more, as after kill -9), "kill after" it, "stall" (beyond
+the timeout, as a connection that is lost without an answer: the run is taken up again by itself), "stall after" it.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "applying"))
 from test_kill import a_busy_world
 from world import World
 
+from synckit.applying import resume as resume_module
 from synckit.applying import run as run_module
 from synckit.applying.refusals import to_accept
-from synckit.errors import SynckitError
+from synckit.errors import PassingError, SynckitError
 from synckit.ledger.database import Database
 from synckit.ledger.lease import Holder
 from synckit.planning.plan import Plan
@@ -38,6 +40,7 @@ from synckit.systems.sql_write import SqlWriter
 from synckit.workspace import Workspace, open_workspace
 
 MODES = ("error before", "error after", "kill", "kill after")
+STALLS = ("stall", "stall after")
 TABLES = {"local": ("customer", "contact", "currency"), "integration": ("account", "contact", "transactioncurrency")}
 OWN = ("system_modified_at", "modifiedon")
 
@@ -61,6 +64,8 @@ class Faults:
         if self.mode.startswith("kill"):
             self.dead = True
             raise Killed(name)
+        if self.mode.startswith("stall"):
+            raise PassingError(f"no answer ({self.mode} at call {len(self.names)}: {name})")
         raise SynckitError(f"connection lost ({self.mode} call {len(self.names)}: {name})")
 
     def call(self, name: str, do: Callable[[], Any]) -> Any:
@@ -112,6 +117,7 @@ class Faults:
                 mock.patch.object(Holder, "has_died", lambda holder: True)
             )  # this very process stands for a dead one
             stack.enter_context(mock.patch.object(run_module, "ROWS_AT_ONCE", 2))
+            stack.enter_context(mock.patch.object(resume_module, "WAIT", 0))
             yield self
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from harness import MODES, Stage
+from harness import MODES, STALLS, Stage
+
+EVERY = (*MODES, *STALLS)
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["in bulk", "line by line"])
@@ -28,7 +30,7 @@ def test_a_fault_at_every_seventh_call(stage: Stage) -> None:
     found, records = [], 0
     calls = range(1, len(stage.calls) + 1, 7)
     for n in calls:
-        _, looked, wrong = stage.trial(n, MODES[n % 4], next_plan=n % 3 == 0)
+        _, looked, wrong = stage.trial(n, EVERY[n % 6], next_plan=n % 3 == 0)
         found, records = found + wrong, records + looked
     told("every seventh call", len(calls), records, found)
 
@@ -40,7 +42,7 @@ def test_a_fault_while_a_run_is_taken_back(again: bool) -> None:
         found, records = [], 0
         calls = range(2, len(undo.calls) + 1, 8)
         for n in calls:
-            _, looked, wrong = undo.trial(n, MODES[(n // 8) % 4])
+            _, looked, wrong = undo.trial(n, EVERY[(n // 8) % 6])
             found, records = found + wrong, records + looked
         told("taking back, every eighth call", len(calls), records, found)
     finally:
@@ -48,7 +50,7 @@ def test_a_fault_while_a_run_is_taken_back(again: bool) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", EVERY)
 def test_a_fault_at_every_call(stage: Stage, mode: str) -> None:
     found, records, n = [], 0, 0
     while True:
@@ -62,7 +64,7 @@ def test_a_fault_at_every_call(stage: Stage, mode: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", EVERY)
 def test_a_fault_inside_resume_as_well(stage: Stage, mode: str) -> None:
     found, records, trials = [], 0, 0
     for n in range(3, len(stage.calls) + 1, 11):
