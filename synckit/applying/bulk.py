@@ -275,9 +275,12 @@ class BulkChunk(Chunk):
         every = len(rows) == self.count and list(self.places) == list(range(self.count))
         places = range(self.count) if every else [self.places[n] for n in rows]
         prints, codes = self.c["local_print" if self.in_pass == "to" else "integration_print"], self.c["code"]
+        tokens: list[Any] = [self.tokens[n] for n in rows]
+        if "found_partner" in codes and self._leaves_open():
+            tokens = [None if codes[place] == "found_partner" else token for place, token in zip(places, tokens, strict=True)]
         return {
             f"{self.source}_stamp": [self.source_tokens[place] for place in places],
-            f"{self.side}_stamp": [self.tokens[n] for n in rows],
+            f"{self.side}_stamp": tokens,
             "fingerprints": ["" if codes[place] in ("resolved", "changed_both") else prints[place] for place in places],
         }
 

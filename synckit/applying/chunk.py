@@ -363,6 +363,8 @@ class Chunk:
 
     def _still_to_carry(self, row: dict[str, Any], coupling: dict[str, Any]) -> bool:
         passes = self.bound.mapping.passes()  # also where this run has one of them only
+        if row["code"] == "found_partner":
+            return self._leaves_open()
         newer = row["coupled"] and row["disposition"] != "restore" and coupling[f"{self.side}_stamp"] != row[f"{self.side}_token"]
         if row["code"] == "chosen":  # the direction was the decision
             return bool(newer and carries_alone(self.bound, "from" if self.in_pass == "to" else "to"))
@@ -370,6 +372,11 @@ class Chunk:
             return bool(newer and "from" in passes)
         carried = (self.mapping, "integration", row["integration_key"]) in self.applier.tokens  # its own pass has written there
         return bool(newer and "to" in passes and not carried and row["code"] == "changed_both")
+
+    def _leaves_open(self) -> bool:
+        """Whether the other pass has something to send of a pair that was found now: this pass alone writes it in this run."""
+        other: Pass = "from" if self.in_pass == "to" else "to"
+        return other in self.bound.mapping.passes() and carries_alone(self.bound, other)
 
     def _stamp_second(self, tx: Any, done: list[tuple[Sending, Outcome]]) -> None:
         """A second step writes a row of some mapping once more: its stamp follows, so that our own write is no news."""

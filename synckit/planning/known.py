@@ -23,19 +23,21 @@ def known_after(planner: MappingPlanner, plan: MappingPlan) -> pa.Table:
     from synckit.planning.engine import NO_KNOWN, with_local_currency
 
     con, name = planner.con, planner.bound.name
+    known = (
+        "SELECT c.local_key, l.code, c.integration_key, CASE WHEN c.found THEN 'planned' ELSE 'coupled' END AS state, "
+        f"CASE WHEN c.found THEN c.local_key END AS source_key, CASE WHEN c.found THEN 'to' END AS pass, {sql.literal(name)} AS mapping "
+        "FROM couplings c JOIN n_local l ON l.key = c.local_key"
+    )
     if not planner.planning.request.whole:
         planned = [_planned_known(planner, plan, p).cast(NO_KNOWN) for p in planner.bound.passes]
+        planned.append(con.sql(f"{known} WHERE c.found").to_arrow_table().cast(NO_KNOWN))
         restored = pa.concat_tables([NO_KNOWN.empty_table(), *planned]).column("local_key")
         if name not in planner.planning.referred:
             return _register(planner, plan, pa.concat_tables([NO_KNOWN.empty_table(), *planned]))
         coupled = planner.planning.from_ledger(planner.bound)
         coupled = coupled.filter(pc.invert(pc.is_in(coupled.column("local_key"), value_set=restored.combine_chunks())))
         return _register(planner, plan, pa.concat_tables([coupled.cast(NO_KNOWN), *planned]))
-    table = con.sql(
-        "SELECT c.local_key, l.code, c.integration_key, CASE WHEN c.found THEN 'planned' ELSE 'coupled' END AS state, "
-        f"CASE WHEN c.found THEN c.local_key END AS source_key, CASE WHEN c.found THEN 'to' END AS pass, {sql.literal(name)} AS mapping "
-        f"FROM couplings c JOIN n_local l ON l.key = c.local_key{'' if name in planner.planning.referred else ' WHERE c.found'}"
-    ).to_arrow_table()
+    table = con.sql(f"{known}{'' if name in planner.planning.referred else ' WHERE c.found'}").to_arrow_table()
     parts = [table.cast(NO_KNOWN)]
     for in_pass in planner.bound.passes:
         parts.append(_planned_known(planner, plan, in_pass).cast(NO_KNOWN))

@@ -25,7 +25,7 @@ from synckit.planning.lookalikes import search
 from synckit.planning.pairs import first_synchronisation
 from synckit.planning.planned_mapping import Likeness, MappingHead, MappingPlan, fingerprint, preferred
 from synckit.planning.reasons import Described, describe
-from synckit.planning.resemblance import likenesses, resembling
+from synckit.planning.resemblance import likenesses, resembling, uncoupled_rows
 from synckit.planning.review import review_line
 from synckit.planning.snapshot import SideReader
 from synckit.planning.steps import follow_ups
@@ -150,13 +150,17 @@ class MappingPlanner:
     # -- joining -------------------------------------------------------------------------------------------------------------------
 
     def find_partners(self) -> None:
-        """Special finders: uncoupled rows that a rule knows to be the same are taken as coupled now (3.7, S-041)."""
+        """Special finders: uncoupled rows that a rule knows to be the same are taken as coupled now (3.7, S-041). They are shown every
+        uncoupled row inside the filters, because a run that looks at a few must find the same partners as one that looks at all."""
         finders = [r for r in self.bound.rules if r.finder is not None]
-        if not finders:
+        looked = " UNION ALL ".join(
+            f"SELECT key FROM n_{s} WHERE inf AND key NOT IN (SELECT {s}_key FROM couplings)" for s in SIDES
+        )
+        if not finders or not self._value(f"SELECT count(*) FROM ({looked})"):
             return
         tables = {}
         for side in SIDES:
-            keys = self.column(f"SELECT key FROM n_{side} WHERE inf AND key NOT IN (SELECT {side}_key FROM couplings) ORDER BY key")
+            keys = self.column(f"SELECT n.key FROM {uncoupled_rows(self, side)} ORDER BY n.key")
             reader = self.readers[side]
             names = [c.name for c in reader.side.columns]
             if reader.side.option_set is not None:
@@ -171,9 +175,17 @@ class MappingPlanner:
             self.con.register("found", pa.table({"lk": local, "ik": integration}))
             self.con.execute(
                 "INSERT INTO couplings SELECT NULL, lk, ik, NULL, NULL, FALSE, NULL, '', '', FALSE, FALSE, TRUE FROM found "
-                "WHERE lk NOT IN (SELECT local_key FROM couplings) AND ik NOT IN (SELECT integration_key FROM couplings)"
+                "WHERE lk NOT IN (SELECT local_key FROM couplings) AND ik NOT IN (SELECT integration_key FROM couplings) "
+                "AND (lk IN (SELECT key FROM n_local) OR ik IN (SELECT key FROM n_integration))"
             )
             self.con.unregister("found")
+        if not self.planning.request.whole:
+            self.con.execute("DROP TABLE IF EXISTS all_couplings")  # those found now belong to it
+            for side in SIDES:
+                partners = (
+                    f"SELECT {side}_key FROM couplings WHERE found AND {side}_key NOT IN (SELECT key FROM n_{side}) ORDER BY 1"
+                )
+                self.load_more(side, self.column(partners))
 
     def join(self) -> None:
         bound, con = self.bound, self.con

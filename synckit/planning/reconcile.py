@@ -320,6 +320,8 @@ def decide(bound: BoundMapping, in_pass: Pass, request: Request, only_coupled: b
         inside = f"d.{s}inf AND d.{s}leave = ''"
         lines.append(f"WHEN p.disposition = 'update' AND p.carry AND p.two_way AND {inside} AND NOT {one_way} THEN 'unchanged'")
         lines.append(f"WHEN p.disposition IN ('update', 'couple') AND {inside} AND NOT d.idue THEN 'unchanged'")
+    if second:
+        lines.append("WHEN p.disposition = 'couple' THEN 'unchanged'")  # no pair is coupled twice; what is left to send stays open
     if not request.whole:
         lines.append(f"WHEN NOT d.{s}due THEN 'not due'")
     lines.append("WHEN d.coupled AND d.skipped THEN 'skipped'")
