@@ -254,8 +254,9 @@ def check(workspace: WorkspaceOption = None, as_json: Json = False,
           data: Annotated[bool, typer.Option("--data", help="Look through the data, too: values, references, couplings.")] = False) -> None:  # fmt: skip
     """Validate workspace and systems; say every problem at once, and how the workspace differs from the standard."""
     from synckit.mapping.differences import differences_from_standard
+    from synckit.workspace import open_to_check
 
-    with opened(workspace) as ws, reading(len(ws.description.mappings) if data else None, "Checking") as progress:
+    with open_to_check(workspace) as ws, reading(len(ws.description.mappings) if data else None, "Checking") as progress:
         findings = ws.check()
         differences = differences_from_standard(ws.description)
         rules = ws.rules()

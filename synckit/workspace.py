@@ -49,8 +49,14 @@ def _silent(what: str, rows: int) -> None:
 class Workspace(ByHand, Diagnosing, OnDuplicates):
     """An open workspace: two systems, their mappings, and the ledger. Opening it writes nothing."""
 
-    def __init__(self, description: Description, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        description: Description,
+        clock: Callable[[], datetime] | None = None,
+        rejected: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self.description = description
+        self.rejected = tuple(rejected)  # unknown keys of the file, left out: there are any only where it was opened to be checked
         self.clock = clock or (lambda: datetime.now(UTC).replace(tzinfo=None))
         self.rulebook = RuleBook(description.transformation_rules, semantics=description.semantics)
         self._systems: dict[Side, System] = {}
@@ -126,6 +132,7 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         unstable = {code for code in codes if self.rulebook.changes_its_own_output(code)}
         local, integration = self.schemas["local"], self.schemas["integration"]
         findings = check_mappings(self.description, local, integration, set(known_rules()), parse_filter, codes, unstable)
+        findings += [Finding("error", place, sentence) for place, sentence in self.rejected]
         if connect:
             findings += check_systems(
                 self.description, self.schemas, lambda side: open_system(getattr(self.description, side), self.schemas[side], side)
@@ -401,6 +408,13 @@ def _keys(given: str | Sequence[str]) -> list[str]:
 def open_workspace(path: str | Path | None = None) -> Workspace:
     """Open a workspace file, or the one in this folder. Raises SynckitError naming everything that is wrong with it."""
     return Workspace(load_workspace(find_workspace(Path.cwd()) if path is None else path))
+
+
+def open_to_check(path: str | Path | None = None) -> Workspace:
+    """As `open_workspace`, for `check` alone: unknown keys are left out and told among its findings, so that they hide nothing else."""
+    rejected: list[tuple[str, str]] = []
+    description = load_workspace(find_workspace(Path.cwd()) if path is None else path, rejected=rejected)
+    return Workspace(description, rejected=rejected)
 
 
 def operator() -> str:

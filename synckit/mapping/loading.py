@@ -243,9 +243,9 @@ def find_workspace(folder: str | Path) -> Path:
     raise SynckitError(f"{folder} holds no workspace file; name one with --workspace, or make one with `synckit init`.")
 
 
-def load_workspace(path: str | Path, text: str | None = None) -> Workspace:
+def load_workspace(path: str | Path, text: str | None = None, rejected: list[tuple[str, str]] | None = None) -> Workspace:
     """The workspace file at `path` (or the one in that folder), complete: every mapping with all its values. With `text`, as if that
-    stood in the file.
+    stood in the file. With `rejected`, unknown keys are left out and noted there, (place, sentence), so that the rest can be checked.
 
     Relative paths (ledger, folder, SQLite files, schema files) become absolute, counted from the file's folder; `${NAME}` is left
     for the systems to resolve, so that no secret is kept. A one-way mapping's field rows follow its direction where they state
@@ -255,7 +255,7 @@ def load_workspace(path: str | Path, text: str | None = None) -> Workspace:
     if path.is_dir():
         path = find_workspace(path)
     document = read_yaml(path, "workspace file") if text is None else parse_yaml(text, path.name, "workspace file")
-    problems = Problems(document.file)
+    problems = Problems(document.file, rejected=rejected)
     base = path.resolve().parent
     raw = copy.deepcopy(document.data)
     written_mappings = raw.pop("mappings", "standard")

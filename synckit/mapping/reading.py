@@ -35,6 +35,8 @@ class Problems:
 
     file: str
     found: list[tuple[int, str]] = field(default_factory=list)
+    #: (place, sentence) of every unknown key that was left out, so that the rest can be looked at; None: an unknown key is a mistake.
+    rejected: list[tuple[str, str]] | None = None
 
     def add(self, line: int, place: Iterable[str | int], sentence: str) -> None:
         where = " > ".join(str(part) for part in place)
@@ -45,6 +47,7 @@ class Problems:
     def raise_if_any(self) -> None:
         if self.found:
             texts = tuple(text for _, text in sorted(self.found, key=lambda item: item[0]))
+            texts += tuple(f"{place}: {sentence}" for place, sentence in self.rejected or ())
             count = "one mistake" if len(texts) == 1 else f"{len(texts)} mistakes"
             raise SynckitError(f"{self.file} has {count}:", texts)
 
@@ -237,6 +240,8 @@ def validated(
     """
     lead = origin or (lambda inner: (*place, *inner))
     raw = copy.deepcopy(raw)
+    if problems.rejected is not None:
+        _leave_out_unknown_keys(model, raw, document, problems.rejected, lead, label)
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -248,6 +253,32 @@ def validated(
     except ValidationError as error:
         _tell(model, error, document, problems, lead, label)
         return None
+
+
+def _leave_out_unknown_keys(
+    model: type[BaseModel],
+    raw: Any,
+    document: Document,
+    rejected: list[tuple[str, str]],
+    lead: Callable[[Place], Place],
+    label: Callable[[Place], list[str | int]],
+) -> None:
+    try:
+        model.model_validate(raw)
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_context=False):
+            *outer, key = item["loc"]
+            if item["type"] != "extra_forbidden" or "schema" in outer:
+                continue
+            parent: Any = raw
+            for part in outer:
+                parent = parent.get(part) if isinstance(parent, dict) else parent[int(part)] if isinstance(parent, list) else None
+            if isinstance(parent, dict) and key in parent:
+                del parent[key]
+                place = lead((*outer, key))
+                where = " > ".join(str(part) for part in label(place[:-1]))
+                told = f"{document.file}, line {document.line(place)}" + (f", {where}" if where else "")
+                rejected.append((told, _sentence(model, (*outer, key), "extra_forbidden", None, {})))
 
 
 def _numbers_as_texts(raw: Any, error: ValidationError, document: Document, lead: Callable[[Place], Place]) -> bool:

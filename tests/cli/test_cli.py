@@ -121,6 +121,42 @@ def test_ctrl_c_exits_130(synckit: Callable[..., Said], folder: Path, monkeypatc
 # -- looking -----------------------------------------------------------------------------------------------------------------------
 
 
+def test_check_tells_every_problem_at_once_unknown_keys_too(
+    synckit: Callable[..., Said], fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fresh)
+    path = fresh / "workspace.yaml"
+    text, mappings, _ = path.read_text(encoding="utf-8").partition("\nmappings:")
+    assert mappings
+    wrong = """
+colour: red
+mappings:
+  - CURRENCY: {depends_on: [CUSTOMER]}
+  - CUSTOMER:
+      depends_on: [CURRENCY]
+      shape: round
+      local_filter: "Name: (A"
+      rules: [no_such_rule]
+      fields: [{local: Nmae, integration: name}]
+  - {name: OTHER, local: {table: custommer}, integration: {table: account}, fields: [{local: Name, integration: name}]}
+"""
+    path.write_text(text + wrong, encoding="utf-8")
+    said = synckit("check")
+    assert said.code == 1 and said.err == ""
+    for part in (
+        'no key "colour"',
+        'no key "shape"',
+        "CUSTOMER > local_filter",
+        '"Nmae"',
+        "no_such_rule",
+        '"custommer"',
+        "CURRENCY -> CUSTOMER",
+    ):
+        assert part in said.out, (part, said.out)
+    strict = synckit("plan", "full")
+    assert strict.code == 1 and 'no key "colour"' in strict.err and 'no key "shape"' in strict.err
+
+
 def test_planning_twice_is_identical_but_for_times_and_changes_nothing(synckit: Callable[..., Said], folder: Path) -> None:
     before = state(folder)
     said = [synckit("plan", "full", "-m", "SALESPEOPLE", "--json") for _ in range(2)]
