@@ -45,11 +45,15 @@ def demo(
         show(plan_view(plan))
     target = Path(folder) / "full.plan"
     plan.save(str(target))
-    show(f"\nThe demo lies in {safe(path.parent)}: two databases, a ledger, and workspace.yaml, which explains itself. The plan is saved there, too.\n"
+    held, then = (
+        ("two databases", "  synckit apply full.plan                         carry it out (it asks first)\n")
+        if kind == "sqlite"
+        else ("two folders of exports, which are read and never written (so `synckit apply` is refused)", "")
+    )
+    show(f"\nThe demo lies in {safe(path.parent)}: {held}, a ledger, and workspace.yaml, which explains itself. The plan is saved there, too.\n"
          f"What next:\n{activation()}  cd {safe(folder)}\n  synckit show full.plan --disposition create     the records it would create, and why\n"
          "  synckit duplicates full.plan                    those that look like existing records\n"
-         "  synckit apply full.plan                         carry it out (it asks first)\n"
-         "  synckit lab                                     the same in a notebook, with pictures")  # fmt: skip
+         f"{then}  synckit lab                                     the same in a notebook, with pictures")  # fmt: skip
 
 
 def init(

@@ -95,6 +95,17 @@ def test_all_mistakes_are_told_at_once(variant):
     assert "2 mistakes" in text and "persn" in text and "base_curency" in text
 
 
+# a plan file
+
+
+def test_a_plan_file_that_was_cut_short(demo, tmp_path):
+    whole, cut = tmp_path / "whole.plan", tmp_path / "cut.plan"
+    with synckit.open(demo) as ws:
+        ws.plan_full(["CURRENCY"]).save(str(whole))
+    cut.write_bytes(whole.read_bytes()[:-100])
+    assert "cut.plan is not a whole plan: it was cut short or altered" in refused(lambda: synckit.load_plan(str(cut)))
+
+
 # mappings
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -167,7 +168,8 @@ def read_plan(content: bytes, path: str) -> Plan:
         return Plan(base, decisions)
     except SynckitError:
         raise
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, EOFError, OSError, pa.ArrowException) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, KeyError, ValueError, TypeError, AttributeError, EOFError, OSError,
+            pa.ArrowException) as error:  # fmt: skip  # RuntimeError: an altered bit says that a part is encrypted
         raise SynckitError(
             f"{path} is not a whole plan: it was cut short or altered ({type(error).__name__}). Plan again, or fetch the file again."
         ) from None
@@ -199,5 +201,5 @@ def _is_plan(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read("manifest.json")).get("format") == FORMAT
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, AttributeError):
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, KeyError, ValueError, OSError, AttributeError):
         return False

@@ -1,4 +1,4 @@
-"""Plans made by hand: couple (S-026 to S-035), restore (S-083 to S-085), skip and retry (S-086 to S-093), uncouple (S-094 to S-099)."""
+"""Plans made by hand: couple (S-026 to S-035), restore (S-083 to S-085), skip and retry (S-086 to S-093, S-133), uncouple (S-094 to S-099)."""
 
 from __future__ import annotations
 
@@ -381,6 +381,24 @@ def test_retry_a_selection(make_world: MakeWorld) -> None:
         w.ws.plan_retry("CUSTOMER", local="A")
     w.carry_out(w.ws.plan_retry())
     assert not len(w.ws.skipped())
+
+
+@scenario("S-133")
+def test_what_can_be_done_with_a_skipped_record_whose_partner_is_gone(make_world: MakeWorld) -> None:
+    w = customers(make_world)
+    pair(w, "C", "G")
+    w.integration.add("account", "H", name="C")
+    skip(w, "C")
+    w.integration.delete("account", "G")
+    assert w.ws.skipped()["local_key"].tolist() == [guid("C")]
+    assert w.ws.broken()[["missing", "name", "skipped"]].values.tolist() == [["integration", "C", True]]
+    for plan in (w.ws.plan_retry("CUSTOMER", local="C"), w.ws.plan_records("CUSTOMER", local="C", direction="to")):
+        assert plan.writes == 0 and plan.total("update") == plan.total("create") == 0, "neither retry nor synchronise"
+    assert w.ws.explain("CUSTOMER", local="C")  # the log
+    w.carry_out(w.ws.plan_uncoupling("CUSTOMER", local="C"))
+    assert w.coupling("CUSTOMER", "C") is None
+    couple(w, ("C", "H"))
+    assert w.partner("CUSTOMER", "C") == "H" and not len(w.ws.skipped())
 
 
 def test_a_retried_record_is_synchronised_at_once(make_world: MakeWorld) -> None:

@@ -79,6 +79,20 @@ def test_demo_prints_the_plan_where_it_lies_and_what_to_type_next(synckit: Calla
     assert again.code == 1 and "--force" in again.err
 
 
+def test_a_demo_of_exports_recommends_nothing_that_is_refused(synckit: Callable[..., Said], tmp_path: Path) -> None:
+    said = synckit("demo", tmp_path / "d", "--kind", "exports")
+    assert said.code == 0 and "two folders of exports" in said.out and "`synckit apply` is refused" in said.out
+    assert "two databases" not in said.out and "synckit apply full.plan" not in said.out
+
+
+def test_the_first_block_of_the_readme_is_what_the_demo_prints(synckit: Callable[..., Said], tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("This is what it prints for its demo")[2].split("```")[1]
+    printed = {line.rstrip() for line in synckit("demo", tmp_path / "d").out.splitlines()}
+    lines = [line.rstrip() for line in block.strip("\n").splitlines()]
+    assert len(lines) > 20 and [line for line in lines if line not in printed] == []
+
+
 def test_usage_errors_exit_1_never_2(synckit: Callable[..., Said]) -> None:
     for wrong in (["bogus"], ["plan"], ["plan", "full", "--nonsense"], ["show"], ["demo"], ["plan", "half"]):
         said = synckit(*wrong)
