@@ -57,6 +57,22 @@ LINE = re.compile(r"\|\s*(S-\d{3})\s*\|\s*(later|not applicable|elsewhere)\s*\|\
 _shown: dict[str, dict[str, str]] = {}  # scenario -> test -> result
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "scenario(number, semantics='synckit'): the scenario of the reference that a test shows")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    for mark in item.iter_markers("scenario"):
+        if report.when == "call" or report.outcome != "passed":
+            result = {"passed": "pass", "failed": "FAILED", "skipped": "not run"}[report.outcome]
+            if result == "pass" and mark.kwargs.get("semantics") == "reference":
+                result = "pass under semantics: reference"
+            report.user_properties += [("scenario", f"{number}|{result}") for number in mark.args]  # travels between processes
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     for name, value in report.user_properties:
         if name == "scenario":

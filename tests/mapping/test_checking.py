@@ -287,6 +287,7 @@ def test_dependencies_run_first_and_the_documented_order_breaks_ties() -> None:
     assert dependency_order(mappings) == ["CURRENCY", "SALESPEOPLE", *options, "VENDOR", "CUSTOMER", "CONTACT", "ANT", "ZEBRA"]
 
 
+@pytest.mark.scenario("S-007")
 def test_s007_the_order_of_the_reference_is_there_for_those_who_want_it() -> None:
     def rows_of_guid_mappings(*more: TableMapping) -> list[str]:
         mappings = [*more, *standard_mappings("person", True)]

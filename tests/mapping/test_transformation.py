@@ -72,14 +72,26 @@ POUND = "1 British Pound = 701.37865 Comoros Franc "
 @pytest.mark.parametrize(
     ("parameters", "text", "expected"),
     [
-        ({"start_position": 4, "length": 3}, "EURDKK", "DKK"),  # S-118
-        ({"starting_text": "(", "ending_text": ")"}, "British Pound(GBP)/Algerian Dinar(DZD)", "GBP"),  # S-119
+        pytest.param({"start_position": 4, "length": 3}, "EURDKK", "DKK", marks=pytest.mark.scenario("S-118")),
+        pytest.param(
+            {"starting_text": "(", "ending_text": ")"},
+            "British Pound(GBP)/Algerian Dinar(DZD)",
+            "GBP",
+            marks=pytest.mark.scenario("S-119"),
+        ),
         ({"starting_text": "(", "ending_text": ")"}, "(GBP)/(DZD)", "GBP"),
         ({"starting_text": "(", "ending_text": ")"}, "Algerian Dinar(DZD)", "DZD"),
-        ({"starting_text": "1 British Pound = ", "ending_text": "' '"}, POUND, "701.37865"),  # S-120
+        pytest.param(
+            {"starting_text": "1 British Pound = ", "ending_text": "' '"}, POUND, "701.37865", marks=pytest.mark.scenario("S-120")
+        ),
         ({"starting_text": "1 British Pound = ", "length": 6}, POUND, "701.37"),
         ({"start_position": 19, "ending_text": "' '"}, POUND, "701.37865"),
-        ({"starting_text": "1 British Pound = ", "ending_text": "Non Existing VALUE"}, POUND, ""),  # S-121
+        pytest.param(
+            {"starting_text": "1 British Pound = ", "ending_text": "Non Existing VALUE"},
+            POUND,
+            "",
+            marks=pytest.mark.scenario("S-121"),
+        ),
         ({"starting_text": "dfadsfad", "ending_text": "' '"}, POUND, ""),
         ({"start_position": 19}, POUND, "701.37865 Comoros Franc "),
         ({"ending_text": "' = '"}, POUND, "1 British Pound"),
@@ -155,8 +167,8 @@ def test_regex_replace(find, replace, text, expected):
 @pytest.mark.parametrize(
     ("find", "text", "plainly", "reference"),
     [
-        (r"abc(\d+)d", "abc123def", "123", "123"),  # S-122
-        (r"\D+(?<digit>\d+)\D+(?<digit>\d+)?", "abc123def456", "123456", "123456"),  # S-123
+        pytest.param(r"abc(\d+)d", "abc123def", "123", "123", marks=pytest.mark.scenario("S-122")),
+        pytest.param(r"\D+(?<digit>\d+)\D+(?<digit>\d+)?", "abc123def456", "123456", "123456", marks=pytest.mark.scenario("S-123")),
         (r"\D+(?<digit>\d+)\D+(?<digit>\d+)?", "abcdef", "", ""),
         (r"ABC(\d)", "abc7", "7", "7"),
         (r"a(\d)", "a1a2", "12", "1a22"),
@@ -214,7 +226,7 @@ def test_captures_that_would_be_lost_are_refused():
 @pytest.mark.parametrize(
     ("type", "parameters", "text", "expected"),
     [
-        ("date", {"data_format": "yyyyMMdd"}, "20151213", "2015-12-13"),  # S-126
+        pytest.param("date", {"data_format": "yyyyMMdd"}, "20151213", "2015-12-13", marks=pytest.mark.scenario("S-126")),
         ("datetime", {"data_format": "yyyyMMddHHmmss"}, "20151213030405", "2015-12-13T03:04:05Z"),
         ("date", {"data_format": "yyyyMMddHHmm"}, "202001202359", "2020-01-20"),
         ("date", {"culture": "en-US"}, "2026/08/22", "2026-08-22"),
@@ -360,10 +372,11 @@ def test_field_lookup_without_its_table_fails_the_record():
             RuleBook([lookup], lookup=handed_in).apply("R", "DE")
 
 
+@pytest.mark.scenario("S-124")
 def test_chains():
     first = rule("alphanumeric", code="one", next="two")
     second = rule("replace", code="TWO", find_value="abc", next="MISSING")  # a missing next is ignored
-    assert RuleBook([first, second]).apply("One", "abc - 123 - def") == "123def"  # S-124
+    assert RuleBook([first, second]).apply("One", "abc - 123 - def") == "123def"
     with pytest.raises(SynckitError, match="A -> B -> A run in a circle"):
         RuleBook([rule("trim", code="A", next="B"), rule("trim", code="B", next="A")])
     with pytest.raises(SynckitError, match="A -> A run in a circle"):
@@ -372,11 +385,13 @@ def test_chains():
         RuleBook([rule("trim", code="A"), rule("trim", code="a")])
 
 
+@pytest.mark.scenario("S-125")
 def test_s125_only_letters_and_digits_remain():
     text = "abcdefghijklmnopqrstuvwxyz1234567890"
     assert RuleBook().apply("ALPHANUMERIC_ONLY", text + '!"#%&/()=?`^*::_;') == text
 
 
+@pytest.mark.scenario("S-127")
 @pytest.mark.parametrize("type", ["replace", "regex_replace", "regex_match"])
 def test_s127_rules_that_need_a_search_text(type):
     with pytest.raises(ValidationError, match="the search text is missing"):
