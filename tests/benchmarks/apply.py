@@ -66,7 +66,7 @@ def workspace(folder: Path, urls: dict[str, str]) -> Workspace:
         "fields": fields,
     }
     systems = {
-        side: {"name": side, "url": urls[side], "schema": schema(side, table), "version": {"kept_by": "synckit"}}
+        side: {"name": side, "url": urls[side], "schema": schema(side, table), "version": {"kept_by": "synckit"}, "mark": False}
         for side, table in (("local", "customer"), ("integration", "account"))
     }
     file = folder / "workspace.yaml"
