@@ -281,7 +281,9 @@ class BulkChunk(Chunk):
         return {
             f"{self.source}_stamp": [self.source_tokens[place] for place in places],
             f"{self.side}_stamp": tokens,
-            "fingerprints": ["" if codes[place] in ("resolved", "changed_both") else prints[place] for place in places],
+            "fingerprints": [
+                "" if codes[place] in ("resolved", "changed_both", "policy_wins") else prints[place] for place in places
+            ],
         }
 
 

@@ -357,7 +357,7 @@ class Chunk:
             f"{self.side}_stamp": None if own else outcome.token,
             # values of both sides were merged: what they agree on now is in neither print, and unknown is the honest answer
             "fingerprints": ""
-            if row["code"] in ("resolved", "changed_both", "coupled_by_you")
+            if row["code"] in ("resolved", "changed_both", "policy_wins", "coupled_by_you")
             else row["local_print" if self.in_pass == "to" else "integration_print"],
         }
 
@@ -371,7 +371,7 @@ class Chunk:
         if self.in_pass == "to":
             return bool(newer and "from" in passes)
         carried = (self.mapping, "integration", row["integration_key"]) in self.applier.tokens  # its own pass has written there
-        return bool(newer and "to" in passes and not carried and row["code"] == "changed_both")
+        return bool(newer and "to" in passes and not carried and row["code"] in ("changed_both", "policy_wins"))
 
     def _leaves_open(self) -> bool:
         """Whether the other pass has something to send of a pair that was found now: this pass alone writes it in this run."""

@@ -354,7 +354,9 @@ class Applier:
         )
 
     def _concerns(self, name: str, in_pass: Pass, table: pa.Table) -> bool:
-        skipped = table.filter(pc.and_(pc.equal(table["disposition"], "skipped"), pc.equal(table["code"], "skipped"))).num_rows
+        skipped = table.filter(
+            pc.and_(pc.equal(table["disposition"], "skipped"), pc.is_in(table["code"], pa.array(["skipped", "already_coupled"])))
+        ).num_rows
         counted = sum(self.plan.counters()[name, in_pass].values())
         return counted > skipped or bool(self.plan.base.mappings[name].messages)
 

@@ -114,6 +114,7 @@ _ENTRIES = [
       ("found_partner", "Partner found", "A record with the same key value exists: the two are coupled.", "Nothing to do."),
       ("changed", "Changed on the source side", "Newer than at the last synchronisation.", "Nothing to do."),
       ("changed_both", "Changed on both sides, in different directions' fields", "Each pass carries its own fields.", "Nothing to do."),
+      ("policy_wins", "Changed on both sides, settled by policy", "The same fields differ, and the mapping's policy sends this side's values.", "Nothing to do, or decide otherwise in the plan."),
       ("newer_there", "The destination is newer", "It differs and was changed on the destination side only; the full run overwrites it.", "Exclude the row to keep the destination's value."),
       ("differs", "Differs although nobody changed it", "The pair differs although neither side is newer than the last synchronisation (a change that left no trace, a changed mapping).", "Look at the fields; a full synchronisation brings the pair in step."),
       ("never_synchronised_update", "Never synchronised", "Coupled, never synchronised; the fields of this pass differ.", "Nothing to do."),

@@ -167,12 +167,20 @@ def _conflicting(base: PlanBase, decision: Decision) -> list[int]:
 
 
 def conflicting_rows(base: PlanBase) -> dict[str, list[dict[str, Any]]]:
-    """Mapping -> record and keys of its rows that are a conflict, or lose to a policy."""
-    rows = base.rows.filter(pc.is_in(base.rows.column("disposition"), pa.array(["conflict", "loses to policy"])))
+    """Mapping -> record and keys of its rows that are a conflict, one that a policy settles too."""
+    rows = base.rows.filter(_open_to_decision(base, base.rows))
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows.select(["mapping", "record", "local_key", "integration_key"]).to_pylist():
         found.setdefault(row["mapping"], []).append(row)
     return found
+
+
+def _open_to_decision(base: PlanBase, rows: pa.Table) -> pa.Array:
+    """Per row whether a decision on a conflict may change it: the pass has differing fields, and nothing else stands in its way."""
+    fields = pc.is_in(pa.array(_places(base, rows)), pa.array(np.unique(_places(base, base.conflicts))))
+    dispositions = pa.array(["conflict", "loses to policy", "update", "unchanged"])
+    first = pc.equal(rows.column("step"), pa.scalar(1, pa.int8()))
+    return pc.and_(pc.and_(fields, first), pc.is_in(rows.column("disposition"), dispositions))
 
 
 def _winners(base: PlanBase, decision: Decision, record: int) -> dict[str, str]:
@@ -230,9 +238,7 @@ def _resolved(base: PlanBase, decisions: tuple[Decision, ...]) -> tuple[pa.Table
             writes.add((line["mapping"], line["pass"], line["record"]))
     rows = base.rows
     records = pa.array(sorted({record for _, record in winners}), pa.int64())
-    mask = pc.and_(
-        pc.is_in(rows.column("disposition"), pa.array(["conflict", "loses to policy"])), pc.is_in(rows.column("record"), records)
-    )
+    mask = pc.and_(_open_to_decision(base, rows), pc.is_in(rows.column("record"), records))
     here = [
         (i, row) for i, row in zip(np.flatnonzero(mask.to_numpy()).tolist(), rows.filter(mask).to_pylist(), strict=True)
         if (row["mapping"], row["record"]) in winners
@@ -244,5 +250,7 @@ def _resolved(base: PlanBase, decisions: tuple[Decision, ...]) -> tuple[pa.Table
     for column, values in (("disposition", became), ("code", ["resolved"] * len(here)), ("reason", why)):
         put = pc.replace_with_mask(rows.column(column).combine_chunks(), pa.array(at), pa.array(values, pa.string()))
         rows = rows.set_column(rows.schema.get_field_index(column), rows.schema.field(column), put)
-    changes = pa.concat_tables([base.changes, pa.Table.from_pylist(added, CHANGES)])
+    # what a policy would have written gives way
+    mine = np.isin(_places(base, base.changes), _places(base, rows)[at]) & (base.changes.column("step").to_numpy() == 1)
+    changes = pa.concat_tables([base.changes.filter(pa.array(~mine)), pa.Table.from_pylist(added, CHANGES)])
     return rows, changes

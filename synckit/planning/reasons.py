@@ -25,6 +25,7 @@ SENTENCES = {
     "found_partner": "A record with the same key value exists in {destination}: the two are coupled.",
     "changed": "Changed in {source} since the last synchronisation.",
     "changed_both": "Changed in both systems, in different directions' fields: each pass carries its own.",
+    "policy_wins": "Changed in both systems; the policy of this mapping sends this side's values.",
     "newer_there": "Differs; {destination} changed since the last synchronisation and is overwritten.",
     "differs": "Differs although neither side is newer than the last synchronisation.",
     "never_synchronised_update": "Coupled but never synchronised; the fields of this pass differ.",
@@ -36,6 +37,7 @@ SENTENCES = {
     "partner_deleted": "Coupled to a record that was deleted.",
     "broken": "Neither record of this coupling exists any more.",
     "skipped": "Skipped after failing twice alike; retry it to include it again.",
+    "already_coupled": "Coupled already: nothing is created.",
     "outside_filter": "Outside the filter of {source}.",
     "no_source": "No row in {source}: nothing to send in this pass.",
     "not_changed": "Not changed in {source} since the last synchronisation.",
@@ -91,17 +93,18 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
     request = planner.planning.request
     unchanged = "WHEN p.disposition IN ('update', 'couple') THEN 'echo'" if in_pass == "from" and "to" in bound.passes else ""
     unchanged += f" WHEN NOT d.{s}c THEN 'not_changed'" if request.asks_changed else ""
+    skipped = "CASE WHEN d.le AND d.ie THEN 'already_coupled' ELSE 'skipped' END" if request.only_creates else "'skipped'"
     chosen = "WHEN TRUE THEN 'chosen'" if request.force else ""
     first = "LEFT JOIN decided_to p ON p.rec = d.rec" if in_pass == "from" and "to" in bound.passes else ""
     code = f"""CASE q.disposition WHEN 'create' THEN 'not_coupled' WHEN 'couple' THEN 'found_partner'
       WHEN 'update' THEN CASE WHEN NOT (q.one_way OR q.two_way) THEN 'rewritten' {chosen} WHEN d.never THEN 'never_synchronised_update'
-        WHEN d.{s}c AND d.{t}c THEN 'changed_both' WHEN d.{s}c THEN 'changed' WHEN d.{t}c THEN 'newer_there' ELSE 'differs' END
+        WHEN q.clash THEN 'policy_wins' WHEN d.{s}c AND d.{t}c THEN 'changed_both' WHEN d.{s}c THEN 'changed' WHEN d.{t}c THEN 'newer_there' ELSE 'differs' END
       WHEN 'unchanged' THEN CASE {unchanged} WHEN NOT q.two_way THEN 'equal' WHEN d.{t}c AND NOT d.{s}c THEN 'other_pass'
         ELSE 'newer_here_only' END
       WHEN 'not coupled' THEN 'only_coupled' WHEN 'not coupled, chosen' THEN 'only_coupled' WHEN 'loses to policy' THEN 'loses'
       WHEN 'restore' THEN 'restored' WHEN 'remove coupling' THEN 'coupling_removed'
       WHEN 'conflict' THEN CASE WHEN d.never THEN 'never_synchronised' ELSE 'both_changed' END
-      WHEN 'deleted partner' THEN 'partner_deleted' WHEN 'broken coupling' THEN 'broken' WHEN 'skipped' THEN 'skipped' WHEN 'held' THEN 'held'
+      WHEN 'deleted partner' THEN 'partner_deleted' WHEN 'broken coupling' THEN 'broken' WHEN 'skipped' THEN {skipped} WHEN 'held' THEN 'held'
       WHEN 'outside the filter' THEN 'outside_filter' WHEN 'left out by rule' THEN CASE WHEN d.{s}leave = '' THEN 'own_change' ELSE 'left_out' END WHEN 'not a source' THEN 'no_source'
       WHEN 'blocked' THEN 'blocked' ELSE 'error' END"""
     sentence = " ".join(f"WHEN '{c}' THEN {sql.literal(text.format(**titles))}" for c, text in SENTENCES.items())
@@ -122,14 +125,14 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
     # apart from the rest: where few records need them, few are worked out, and no wide row is carried through the joins below
     planner.con.execute(
         f"CREATE OR REPLACE TEMP TABLE prints AS SELECT d.rec, {sql.prints(bound, 'v', 'local')} AS local_print FROM det d "
-        f"JOIN decided_{in_pass} q ON q.rec = d.rec JOIN w_to v ON v.rec = d.rec WHERE q.disposition IN ({asked}{local_kept})"
+        f"JOIN decided_{in_pass} q ON q.rec = d.rec JOIN w_to v ON v.rec = d.rec WHERE q.disposition IN ({asked}{local_kept}) OR q.clash"
         if "to" in bound.passes
         else "CREATE OR REPLACE TEMP TABLE prints AS SELECT NULL::BIGINT AS rec, NULL::VARCHAR AS local_print LIMIT 0"
     )
     planner.con.execute(
         f"CREATE OR REPLACE TEMP TABLE prints_there AS SELECT d.rec, {sql.prints(bound, 'i', 'integration')} AS integration_print "
         f"FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec JOIN d_integration i ON i.key = d.ik "
-        f"WHERE q.disposition IN ({asked}{integration_kept})"
+        f"WHERE q.disposition IN ({asked}{integration_kept}) OR q.clash"
     )
     query = f"""
       WITH coded AS (SELECT d.rec, {code} AS code FROM det d JOIN decided_{in_pass} q ON q.rec = d.rec {first})

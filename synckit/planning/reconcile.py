@@ -250,7 +250,7 @@ def rewrites_equal(bound: BoundMapping, request: Request) -> bool:
 
 def quiet(bound: BoundMapping, request: Request) -> str:
     """True for a pair that needs no look: both there, inside the filters, nothing differs, nothing wrong."""
-    if rewrites_equal(bound, request):
+    if rewrites_equal(bound, request) or request.only_creates:
         return "FALSE"
     tests = ["le", "ie", "NOT skipped", "held IS NULL", "NOT found"]
     for in_pass in bound.passes:
@@ -324,6 +324,8 @@ def decide(bound: BoundMapping, in_pass: Pass, request: Request, only_coupled: b
         lines.append("WHEN p.disposition = 'couple' THEN 'unchanged'")  # no pair is coupled twice; what is left to send stays open
     if not request.whole:
         lines.append(f"WHEN NOT d.{s}due THEN 'not due'")
+    if request.only_creates:
+        lines.append("WHEN d.coupled AND NOT d.found AND d.le AND d.ie THEN 'skipped'")
     lines.append("WHEN d.coupled AND d.skipped THEN 'skipped'")
     lines.append(f"WHEN NOT d.{s}inf THEN 'outside the filter'")
     lines.append(f"WHEN d.{s}leave <> '' THEN 'left out by rule'")
@@ -344,7 +346,8 @@ def decide(bound: BoundMapping, in_pass: Pass, request: Request, only_coupled: b
                   f"WHEN NOT d.{t}e THEN 'restore'"]  # fmt: skip
     if request.asks_changed:
         lines.append(f"WHEN NOT d.{s}c AND NOT d.found THEN 'unchanged'")
-    lines += _conflict(bound, in_pass, request, two_way)
+    both = clashes(bound, request, two_way)
+    lines += _conflict(bound, in_pass, both)
     first_of_run = in_pass == bound.passes[0]
     rewrite = "'update'" if rewrites_equal(bound, request) and first_of_run else "'unchanged'"
     lines += [f"WHEN {errors} THEN 'will fail'", f"WHEN {blocked} THEN 'blocked'", "WHEN d.found THEN 'couple'",
@@ -352,23 +355,27 @@ def decide(bound: BoundMapping, in_pass: Pass, request: Request, only_coupled: b
     first = "LEFT JOIN decided_to p ON p.rec = d.rec" if second else ""
     newline = "\n        "
     return f"""
-      SELECT d.rec, {carry} AS carry, {two_way} AS two_way, {one_way} AS one_way, CASE
+      SELECT d.rec, {carry} AS carry, {two_way} AS two_way, {one_way} AS one_way, {both} AS clash, CASE
         {newline.join(lines)}
         ELSE {rewrite} END AS disposition
       FROM det d LEFT JOIN w_{in_pass} w ON w.rec = d.rec LEFT JOIN x_{in_pass} x ON x.rec = d.rec {first}"""
 
 
-def _conflict(bound: BoundMapping, in_pass: Pass, request: Request, two_way: str) -> list[str]:
-    """Both sides changed, and a field that goes both ways differs (3.13): the policy speaks, else it is a conflict."""
+def clashes(bound: BoundMapping, request: Request, two_way: str) -> str:
+    """SQL for: both sides changed, and a field that goes both ways differs (3.13)."""
     mapping = bound.mapping
     if mapping.direction != "bidirectional" or request.force or (mapping.semantics == "reference" and not request.asks_changed):
-        return []
-    both = f"WHEN d.coupled AND NOT d.found AND d.lc AND d.ic AND {two_way}"
-    policy = mapping.update_conflict_resolution
+        return "FALSE"
+    return f"(d.coupled AND NOT d.found AND d.lc AND d.ic AND {two_way})"
+
+
+def _conflict(bound: BoundMapping, in_pass: Pass, both: str) -> list[str]:
+    """Where both sides changed the policy speaks, else it is a conflict."""
+    policy = bound.mapping.update_conflict_resolution
     if policy == "none":
-        return [f"{both} THEN 'conflict'"]
+        return [f"WHEN {both} THEN 'conflict'"]
     loses = (policy == "get_from_integration") == (in_pass == "to")
-    return [f"{both} THEN 'loses to policy'"] if loses else []
+    return [f"WHEN {both} THEN 'loses to policy'"] if loses else []
 
 
 def leaves_out_own(bound: BoundMapping, request: Request) -> bool:
@@ -435,11 +442,12 @@ def signature(bound: BoundMapping) -> str:
 
 
 def conflicts(bound: BoundMapping, in_pass: Pass) -> str:
-    """One row per differing field of the records in conflict: what this pass would write over what, decided or not."""
+    """One row per differing field of the records in conflict, those that a policy settles among them: what this pass would write over
+    what, decided or not."""
     parts = [
         f"SELECT w.rec, {f.number} AS field, w.o{f.number} AS old, w.n{f.number} AS new, w.m{f.number} AS ref_mapping, "
         f"w.k{f.number} AS ref_key FROM w_{in_pass} w JOIN decided_{in_pass} q ON q.rec = w.rec "
-        f"WHERE q.disposition IN ('conflict', 'loses to policy') AND w.d{f.number}"
+        f"WHERE (q.disposition IN ('conflict', 'loses to policy') OR (q.clash AND q.disposition IN ('update', 'unchanged'))) AND w.d{f.number}"
         for f in expressions(bound, in_pass)
         if f.plan.counts != "insert"
     ]

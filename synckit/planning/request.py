@@ -48,6 +48,11 @@ class Request:
         """Rows that did not change since the last synchronisation are left alone (3.7)."""
         return self.kind in ("modified", "retry") or (self.kind == "records" and not self.force)
 
+    @property
+    def only_creates(self) -> bool:
+        """Chosen records are to get new partners: those that are coupled already are left alone (S-033)."""
+        return self.kind == "records" and bool(self.create)
+
     def creates(self, mapping: TableMapping, only_coupled: bool) -> bool:
         """Whether uncoupled rows become creates in this run."""
         if self.kind == "full":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from incremental import chosen, marks_at_stamps, modified
+from incremental import chosen, jobs, marks_at_stamps, modified
 from world import MakeWorld, Ran, World, guid, mapping, on_both, scenario
 
 from synckit.errors import SynckitError
@@ -167,9 +167,11 @@ def test_created_once_only(make_world: MakeWorld) -> None:
     w.local.add("customer", "C", no="C", name="Acme", salesperson="S")
     assert chosen(w, "CUSTOMER", local="C", direction="to", create=True)["CUSTOMER", "to"] == {"inserted": 1}
     partner = w.partner("CUSTOMER", "C")
-    w.local.edit("customer", "C", name="Acme")
-    again = w.ws.plan_records("CUSTOMER", local=guid("C"), direction="to", create=True)
-    assert not again.total("create")
+    w.local.edit("customer", "C", name="Here")
+    w.integration.edit("account", w.partner("CUSTOMER", "C"), name="There")
+    again = chosen(w, "CUSTOMER", local="C", direction="to", create=True)
+    row = again.plan.records("CUSTOMER").iloc[0]
+    assert (row["disposition"], row["code"], jobs(again)) == ("skipped", "already_coupled", 0)
     assert w.integration.count("account") == 1 and w.partner("CUSTOMER", "C") == partner
 
 

@@ -126,6 +126,15 @@ def ordinary_trouble(make_world: MakeWorld, folder: Path) -> Iterator[Plan | pd.
     yield w.ws.check_data("CUSTOMER")
 
 
+@produces("policy_wins")
+def settled_by_policy(make_world: MakeWorld, folder: Path) -> Iterator[Plan | pd.DataFrame]:
+    w = small(make_world, "name <> name, phone <> phone", update_conflict_resolution="send_to_integration")
+    pair(w, 1)
+    w.local.edit("customer", "C1", name="Here")
+    w.integration.edit("account", "A1", name="There")
+    yield w.ws.plan_full("CUSTOMER")
+
+
 @produces("changed_both", "never_synchronised_update", "newer_there")
 def fields_of_one_direction(make_world: MakeWorld, folder: Path) -> Iterator[Plan | pd.DataFrame]:
     w = small(make_world, "name > name, phone < phone")

@@ -162,3 +162,24 @@ def test_an_edit_between_two_runs_after_a_merge_is_no_conflict(make_world: MakeW
     ran = modified(w)
     assert (ran["CUSTOMER", "to"], ran.together("CUSTOMER").get("failed", 0)) == ({"modified": 1}, 0)
     assert values(w) == ("4", "4")
+
+
+@pytest.mark.parametrize(("policy", "wins"), [("send_to_integration", "local"), ("get_from_integration", "integration")])
+@pytest.mark.parametrize("extent", ["full", "modified"])
+def test_what_a_policy_settles_is_shown_and_may_be_decided(make_world: MakeWorld, policy: str, wins: str, extent: str) -> None:
+    w = pair(make_world, TWO_WAY, update_conflict_resolution=policy)
+    w.local.edit("customer", "C", homepage="zwei")
+    modified(w)  # from now on fingerprints are known
+    fax_changed_on_both(w)
+    w.integration.edit("account", "G", fax="3", homepage="two")
+    plan = plan_modified(w) if extent == "modified" else w.plan()
+    lines = plan.conflicts()[["field", "local_value", "integration_value", "changed_by"]].values.tolist()
+    assert lines == [["fax", "2", "3", "both"], ["homepage", "zwei", "two", "integration"]]
+    update = plan.records("CUSTOMER", disposition="update").iloc[0]
+    assert (update["code"], update["pass"]) == ("policy_wins", "to" if wins == "local" else "from")
+    assert "the policy of this mapping sends this side's values" in update["reason"]
+    other = "integration" if wins == "local" else "local"
+    decided = plan.resolve("CUSTOMER", plan.conflicts()["local_key"][0], use={"fax": other, "homepage": wins})
+    w.carry_out(decided)
+    assert values(w) == (("3", "3") if other == "integration" else ("2", "2"))
+    assert values(w, "homepage") == (("zwei", "zwei") if wins == "local" else ("two", "two"))
