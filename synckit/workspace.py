@@ -267,7 +267,8 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         keys = {side: self.resolve_keys(bound.name, side, chosen[side]) for side in SIDES}
         forced = (way is not None) if force is None else force
         request = Request("records", False, way, forced, create, chosen={bound.name: self._both_sides(bound.name, keys)})
-        return self._plan([bound.name], request, progress)
+        plan = self._plan([bound.name], request, progress)
+        return plan.merged() if way is None else plan
 
     def _plan(self, mappings: Sequence[str] | str | None, request: Request, progress: Progress) -> Plan:
         names = [mappings] if isinstance(mappings, str) else mappings

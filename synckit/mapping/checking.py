@@ -444,6 +444,12 @@ class _MappingCheck:
                 f'not_null applies to GUID columns only, and "{integration.name}" is {with_article(integration.type)}.',
                 "Remove `not_null`.",
             )
+        if row.validate_integration:
+            self.say(
+                "note",
+                place,
+                "validate_integration has no effect: values are written as they are, no system's own validation runs.",
+            )
         if row.clear_on_failed_sync and row.lookup is None:
             self.say("note", place, "clear_on_failed_sync has no effect on a field row without a lookup.")
 

@@ -30,7 +30,8 @@ class Lookup(Frozen):
 class FieldMapping(Frozen):
     """One column pair. A side that is None is filled from `constant` (which then is the source).
 
-    Source: engine-behaviour 1.2. `transformation_direction` follows `direction` where that is one-way.
+    Source: engine-behaviour 1.2. `transformation_direction` follows `direction` where that is one-way. `validate_*` are kept so that a
+    mapping is whole; no system's own validation runs, values are written as they are.
     """
 
     local: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,6 +148,23 @@ def _called(rows: pa.Table, index: int) -> str:
     return row["local_name"] or row["integration_name"] or row["local_key"] or row["integration_key"] or ""
 
 
+MERGED = "Changed in both systems, each in fields of its own: merged."  # the note of a decision that nobody had to take
+
+
+def merging(base: PlanBase, rows: pa.Table) -> list[Decision]:
+    """Decisions that merge every conflict among `rows` in which no field was changed on both sides."""
+    from synckit.planning.plan import Decision
+
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    conflicts = rows.filter(pc.equal(rows.column("disposition"), "conflict")).select(["mapping", "local_key", "integration_key"])
+    for row in conflicts.group_by(conflicts.column_names).aggregate([]).to_pylist():
+        record = ("", row["local_key"] or "", row["integration_key"] or "")
+        with suppress(SynckitError):  # something collides, or is not known
+            check_resolution(base, Decision("resolve", row["mapping"], (record,), value="merge"))
+            found.setdefault(row["mapping"], []).append(record)
+    return [Decision("resolve", name, tuple(sorted(records)), MERGED, value="merge") for name, records in sorted(found.items())]
+
+
 def check_resolution(base: PlanBase, decision: Decision) -> None:
     """Raise SynckitError where a resolve names no conflict, an unknown side or field, or leaves a field open."""
     records = _conflicting(base, decision)
@@ -246,7 +264,8 @@ def _resolved(base: PlanBase, decisions: tuple[Decision, ...]) -> tuple[pa.Table
     at = np.zeros(rows.num_rows, dtype=bool)
     at[[i for i, _ in here]] = True
     became = ["update" if (r["mapping"], r["pass"], r["record"]) in writes else "unchanged" for _, r in here]
-    why = [f"You decided this conflict: {winners[r['mapping'], r['record']][1].value}." for _, r in here]
+    decided = [winners[r["mapping"], r["record"]][1] for _, r in here]
+    why = [MERGED if d.note == MERGED else f"You decided this conflict: {d.value}." for d in decided]
     for column, values in (("disposition", became), ("code", ["resolved"] * len(here)), ("reason", why)):
         put = pc.replace_with_mask(rows.column(column).combine_chunks(), pa.array(at), pa.array(values, pa.string()))
         rows = rows.set_column(rows.schema.get_field_index(column), rows.schema.field(column), put)

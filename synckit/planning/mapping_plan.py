@@ -173,12 +173,15 @@ class MappingPlanner:
             assert rule.finder is not None
             local, integration = rule.finder(tables["local"], tables["integration"])
             self.con.register("found", pa.table({"lk": local, "ik": integration}))
+            self.con.register("held_now", self.planning.ledger.held(self.bound.name))
+            held = "(SELECT min(h.reason) FROM held_now h WHERE (h.side = 'local' AND h.key = lk) OR (h.side = 'integration' AND h.key = ik))"
             self.con.execute(
-                "INSERT INTO couplings SELECT NULL, lk, ik, NULL, NULL, FALSE, NULL, '', '', FALSE, FALSE, TRUE FROM found "
+                f"INSERT INTO couplings SELECT NULL, lk, ik, NULL, NULL, FALSE, {held}, '', '', FALSE, FALSE, TRUE FROM found "
                 "WHERE lk NOT IN (SELECT local_key FROM couplings) AND ik NOT IN (SELECT integration_key FROM couplings) "
                 "AND (lk IN (SELECT key FROM n_local) OR ik IN (SELECT key FROM n_integration))"
             )
             self.con.unregister("found")
+            self.con.unregister("held_now")
         if not self.planning.request.whole:
             self.con.execute("DROP TABLE IF EXISTS all_couplings")  # those found now belong to it
             for side in SIDES:

@@ -23,7 +23,7 @@ import pyarrow.ipc
 from synckit.errors import SynckitError
 from synckit.mapping.schema import nearest
 from synckit.planning.creates import NEXT_NUMBER, VALUE, created_field
-from synckit.planning.decisions import carried_out, check_resolution, children_of, conflicting_rows
+from synckit.planning.decisions import carried_out, check_resolution, children_of, conflicting_rows, merging
 from synckit.planning.judging import Judging, created_rows, likely
 from synckit.planning.planned_mapping import MappingHead
 from synckit.planning.tables import CARRIED_OUT, CHANGES, COUNTER_OF, COUNTERS, in_coupling_job
@@ -490,6 +490,10 @@ class Plan(Judging):
         decision = Decision("resolve", name, (("", local or "", integration or ""),), note, by, value=value)
         check_resolution(self.base, decision)
         return Plan(self.base, (*self.decisions, decision))
+
+    def merged(self) -> Plan:
+        """A new plan in which every conflict is merged in which no field was changed on both sides."""
+        return self._replaced((*self.decisions, *merging(self.base, self.rows)))
 
     def with_decisions(self, decisions: str | Iterable[Decision]) -> Plan:
         """A new plan with these decisions, or with those made in an Excel workbook that `to_excel` wrote."""

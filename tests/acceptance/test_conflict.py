@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from incremental import chosen, modified, plan_modified, stamps
+from incremental import chosen, modified, plan_chosen, plan_modified, stamps
 from world import MakeWorld, Ran, World, mapping, on_both, scenario
 
 ONE_WAY = {"to": "fax > fax, homepage <> homepage", "from": "fax < fax, homepage <> homepage"}
@@ -162,6 +162,20 @@ def test_an_edit_between_two_runs_after_a_merge_is_no_conflict(make_world: MakeW
     ran = modified(w)
     assert (ran["CUSTOMER", "to"], ran.together("CUSTOMER").get("failed", 0)) == ({"modified": 1}, 0)
     assert values(w) == ("4", "4")
+
+
+def test_chosen_records_are_merged_where_nothing_collides(make_world: MakeWorld) -> None:
+    w = pair(make_world, TWO_WAY)
+    w.local.edit("customer", "C", homepage="zwei")
+    modified(w)  # from now on fingerprints are known
+    w.local.edit("customer", "C", fax="2")
+    w.integration.edit("account", "G", homepage="two")
+    plan = plan_chosen(w, "CUSTOMER", local="C")
+    assert set(plan.records("CUSTOMER")["reason"]) == {"Changed in both systems, each in fields of its own: merged."}
+    w.carry_out(plan)
+    assert (values(w), values(w, "homepage")) == (("2", "2"), ("two", "two"))
+    fax_changed_on_both(w)
+    assert plan_chosen(w, "CUSTOMER", local="C").total("conflict"), "the same field on both sides is for a person to decide"
 
 
 @pytest.mark.parametrize(("policy", "wins"), [("send_to_integration", "local"), ("get_from_integration", "integration")])

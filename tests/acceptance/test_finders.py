@@ -91,3 +91,11 @@ def test_a_chosen_currency_finds_the_one_of_its_code(make_world: MakeWorld) -> N
     w.integration.add("transactioncurrency", "Y", isocurrencycode="JPY", currencyname="yen")
     assert chosen(w, "CURRENCY", local="J", direction="to", create=True)["CURRENCY", "to"] == {"modified": 1}
     assert w.partner("CURRENCY", "J") == "Y" and w.integration.count("transactioncurrency") == 1
+
+
+def test_a_held_record_is_not_coupled_although_its_partner_is_found(make_world: MakeWorld) -> None:
+    w = same_fax(make_world)
+    w.carry_out(w.plan().exclude("CUSTOMER", note="not yet"))
+    plan = w.plan()
+    assert (plan.total("couple"), plan.writes) == (0, 0) and plan.total("held") > 0
+    assert w.partner("CUSTOMER", "C") is None and names(w) == ("Acme", "Beta")

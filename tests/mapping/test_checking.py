@@ -78,6 +78,10 @@ def test_s001_a_mapping_without_field_rows_is_an_error() -> None:
     assert "No field row is enabled" in errors(a_mapping(fields=(row(enabled=False),)))[0]
 
 
+def test_a_validation_that_nobody_runs_is_said() -> None:
+    assert "no system's own validation runs" in said("note", a_mapping(fields=(row(validate_integration=True),)))
+
+
 def test_s005_not_null_and_clear_on_failed_sync_exclude_each_other() -> None:
     both = row("Currency Code", "transactioncurrencyid", not_null=True, clear_on_failed_sync=True, lookup=Lookup(mapping="TEST"))
     assert "not_null and clear_on_failed_sync exclude each other." in errors(a_mapping(fields=(both,)))[0]
