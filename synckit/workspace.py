@@ -266,7 +266,8 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         chosen = {"local": _keys(local), "integration": _keys(integration)}
         keys = {side: self.resolve_keys(bound.name, side, chosen[side]) for side in SIDES}
         forced = (way is not None) if force is None else force
-        request = Request("records", False, way, forced, create, chosen={bound.name: self._both_sides(bound.name, keys)})
+        both = {bound.name: self._both_sides(bound.name, keys)}
+        request = Request("records", False, way, forced, create, chosen=both, only_creates=bool(create))
         plan = self._plan([bound.name], request, progress)
         return plan.merged() if way is None else plan
 

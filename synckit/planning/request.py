@@ -25,6 +25,7 @@ class Request:
     `believed`: mappings of which many rows at once may be missing.
     `deletions`: look for deleted partners among all keys, whatever changed. `by_match`: mappings of a full synchronisation that are
     coupled by match instead. `deep_rows`: up to so many uncoupled rows of a mapping are compared in all their fields.
+    `only_creates`: chosen records are to get new partners; those that are coupled already are left alone (S-033).
     """
 
     kind: Kind = "full"
@@ -37,6 +38,7 @@ class Request:
     chosen: Mapping[str, Mapping[Side, frozenset[str]]] = field(default_factory=dict)
     by_match: frozenset[str] = frozenset()
     deep_rows: int = 20_000
+    only_creates: bool = False
 
     @property
     def whole(self) -> bool:
@@ -47,11 +49,6 @@ class Request:
     def asks_changed(self) -> bool:
         """Rows that did not change since the last synchronisation are left alone (3.7)."""
         return self.kind in ("modified", "retry") or (self.kind == "records" and not self.force)
-
-    @property
-    def only_creates(self) -> bool:
-        """Chosen records are to get new partners: those that are coupled already are left alone (S-033)."""
-        return self.kind == "records" and bool(self.create)
 
     def creates(self, mapping: TableMapping, only_coupled: bool) -> bool:
         """Whether uncoupled rows become creates in this run."""
