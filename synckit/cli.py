@@ -109,6 +109,13 @@ def decide(
         str | None, typer.Option("--exclude-disposition", help="Leave out all records with this disposition.")
     ] = None,
     warning: Annotated[str | None, typer.Option("--exclude-warning", help="Leave out all records with this warning.")] = None,
+    local: Annotated[
+        str | None,
+        typer.Option("--exclude-local", metavar="FILTER", help='Leave out the local records inside a filter, "Name: *test*".'),
+    ] = None,
+    integration: Annotated[
+        str | None, typer.Option("--exclude-integration", metavar="FILTER", help="The same for records of the other system.")
+    ] = None,
     whole: Annotated[bool, typer.Option("--exclude-mapping", help="Leave out the whole mapping.")] = False,
     excel: Annotated[str | None, typer.Option("--excel", help="Take the decisions made in this workbook.")] = None,
     resolve: Annotated[str | None, typer.Option("--resolve", help="Decide the conflict of the record with this local key.")] = None,
@@ -123,6 +130,7 @@ def decide(
     not_the_same: Annotated[
         list[str] | None, typer.Option("--not-the-same", metavar="KEY=KEY", help="These two are not the same.")
     ] = None,
+    workspace: WorkspaceOption = None,
 ) -> None:
     """Take decisions on a plan; a new plan is saved, the old one stays as it is."""
     changed = load_plan(plan)
@@ -134,6 +142,11 @@ def decide(
         changed = changed.exclude(mapping, **{side: key})  # type: ignore[arg-type]
     if disposition is not None or warning is not None:
         changed = changed.exclude(mapping, disposition=disposition, warning=warning)
+    if local is not None or integration is not None:
+        if mapping is None:
+            raise SynckitError("Name the mapping whose records the filter is for: --mapping NAME.")
+        with opened(workspace) as ws:
+            changed = ws.exclude(changed, mapping, local=local, integration=integration)
     if whole:
         changed = changed.exclude(mapping)
     if resolve is not None:

@@ -20,6 +20,7 @@ from synckit.ledger.ledger import Ledger
 from synckit.mapping.checking import Finding, check_mappings
 from synckit.mapping.filters import parse_filter
 from synckit.mapping.loading import find_workspace, load_schema, load_workspace
+from synckit.mapping.model import FilterText
 from synckit.mapping.model import Workspace as Description
 from synckit.mapping.order import dependency_order
 from synckit.mapping.rules import known_rules
@@ -31,6 +32,7 @@ from synckit.planning.engine import Progress, plan_run
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import load_plan
 from synckit.planning.request import Request
+from synckit.planning.tables import CARRIED_OUT
 from synckit.systems.canonical import parse_datetime, version_column
 from synckit.systems.opening import open_system
 from synckit.systems.protocol import System
@@ -336,6 +338,37 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
 
     def load_plan(self, path: str) -> Plan:
         return load_plan(path)
+
+    def exclude(
+        self,
+        plan: Plan,
+        mapping: str,
+        *,
+        local: FilterText | None = None,
+        integration: FilterText | None = None,
+        note: str = "",
+        by: str = "",
+    ) -> Plan:
+        """A new plan without the writes of the records that a filter lets through now: `local` a filter on the local table (written as
+        in the mapping, such as "Country/Region Code: DE|AT; Name: @*test*"), `integration` one on the other; with both, a record that
+        either lets through. Raises SynckitError where the filter cannot be read or none of the plan's writes is among them."""
+        from synckit.diagnosis.trying import keys_inside
+
+        name = self.description.mapping(mapping).name
+        given: dict[Side, FilterText | None] = {"local": local, "integration": integration}
+        asked: dict[Side, FilterText] = {side: text for side, text in given.items() if text is not None}
+        if not asked:
+            raise SynckitError("Say which records to leave out: local= or integration= with a filter.")
+        rows = plan.records(name, CARRIED_OUT)
+        hit = pd.Series(False, index=rows.index)
+        for side, text in asked.items():
+            hit |= rows[f"{side}_key"].isin(keys_inside(self, name, side, text))
+        if not hit.any():
+            said = " or ".join(f"{side}: {text}" for side, text in asked.items())
+            raise SynckitError(f"None of the plan's writes of {name} is inside the filter ({said}). Nothing was left out.")
+        return plan.exclude(
+            name, records=rows[hit], note=note or "; ".join(f"{side}: {text}" for side, text in asked.items()), by=by
+        )
 
     # -- applying ------------------------------------------------------------------------------------------------------------------
 

@@ -135,6 +135,20 @@ def try_filter(ws: Workspace, mapping: str, side: Side, text: FilterText, beside
     return Tried(sentence, counts, frame.sort_values(["change", "name"], kind="stable").reset_index(drop=True))
 
 
+def keys_inside(ws: Workspace, mapping: str, side: Side, text: FilterText) -> list[str]:
+    """Keys, as couplings use them, of the records of one side that a filter lets through now. Raises SynckitError as `try_filter`."""
+    described = ws.description.mapping(mapping)
+    table, ref = _table(ws, described, side), getattr(described, side)
+    company = ws.description.integration.company_id or ws.description.local.company_id
+    wanted = parse_filter(text, table, {"company_id": company}, where=f"mapping {described.name}, {side} side")
+    uid = table.column(ref.uid or table.uid)
+    found: list[str] = []
+    for batch in _batches(ws, described, side, list(dict.fromkeys([uid.name, *wanted.columns]))):
+        keys = canonical(batch.filter(_inside(wanted, batch)).column(uid.name), uid)
+        found += as_text(keys, uid).to_pylist()
+    return found
+
+
 def _inside(filtered: Filter, batch: pa.RecordBatch) -> pa.Array:
     return pa.repeat(True, batch.num_rows) if filtered.is_empty else pc.fill_null(filtered.mask(batch), False)
 
@@ -156,4 +170,4 @@ def _batches(ws: Workspace, described: TableMapping, side: Side, names: list[str
         yield from (batch for batch in snapshot.read(table, names) if batch.num_rows)
 
 
-__all__ = ["Tried", "try_filter", "try_rule"]
+__all__ = ["Tried", "keys_inside", "try_filter", "try_rule"]

@@ -246,6 +246,23 @@ def test_excluded_rows_are_held_and_every_later_plan_shows_them(make_world: Make
     assert w.integration.row("account", "G1")["name"] == "Customer 1" and w.coupling("CUSTOMER", "N1") is None
 
 
+def test_records_inside_a_filter_are_left_out(make_world: MakeWorld) -> None:
+    w = customers(make_world, coupled=2, alone=3)
+    w.local.edit("customer", "C1", name="Not this one")
+    w.local.edit("customer", "N2", name="Not this one either")
+    plan = w.ws.exclude(w.plan(), "customer", local="Name: @not*|Alone 9")
+    left_out = plan.records("CUSTOMER", "excluded")
+    assert [w.aliases[key] for key in left_out["local_key"]] == ["C1", "N2"]
+    assert plan.decisions[0].note == "local: Name: @not*|Alone 9"
+    assert w.carry_out(plan)["CUSTOMER", "to"] == {"inserted": 2, "unchanged": 1}
+    with pytest.raises(SynckitError, match="None of the plan's writes of CUSTOMER is inside the filter"):
+        w.ws.exclude(w.plan(), "CUSTOMER", integration={"name": "nobody"})
+    with pytest.raises(SynckitError, match='has no field "Nam"'):
+        w.ws.exclude(w.plan(), "CUSTOMER", local="Nam: x")
+    with pytest.raises(SynckitError, match="local= or integration="):
+        w.ws.exclude(w.plan(), "CUSTOMER")
+
+
 @pytest.mark.parametrize(
     ("answer", "closing"),
     [

@@ -228,6 +228,14 @@ def test_decisions_on_the_command_line_and_in_excel(synckit: Callable[..., Said]
     assert len(json.loads(synckit("show", tmp_path / "z.plan", "-d", "excluded", "--json").out)) == 1
 
 
+def test_records_inside_a_filter_are_left_out(synckit: Callable[..., Said], folder: Path, tmp_path: Path) -> None:
+    new, one = tmp_path / "y.plan", json.loads(synckit("show", "x.plan", "-m", "CUSTOMER", "-d", "create", "--json").out)[0]
+    assert synckit("decide", "x.plan", "-m", "CUSTOMER", "--exclude-local", f"Name: '{one['local_name']}'", "--out", new).code == 0
+    assert [row["local_key"] for row in json.loads(synckit("show", new, "-d", "excluded", "--json").out)] == [one["local_key"]]
+    assert "--mapping NAME" in synckit("decide", "x.plan", "--exclude-local", "Name: A*", "--out", new).err
+    assert 'has no field "Nam"' in synckit("decide", "x.plan", "-m", "CUSTOMER", "--exclude-local", "Nam: A", "--out", new).err
+
+
 # -- applying ----------------------------------------------------------------------------------------------------------------------
 
 
