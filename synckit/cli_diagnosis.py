@@ -128,6 +128,7 @@ def read_log(
     excel: Annotated[str | None, typer.Option("--excel", help="Write the report as a workbook.")] = None,
     dates: Annotated[str | None, typer.Option("--dates", help="How dates are spelled where that cannot be told, such as day/month/year.")] = None,
     numbers: Annotated[str | None, typer.Option("--numbers", help="What parts the decimals where that cannot be told: comma or point.")] = None,
+    column: Annotated[list[str] | None, typer.Option("--column", metavar="THEIRS=OURS", help="What a caption of yours is in English, such as \"Non riuscito=Failed\"; repeat it for more.")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Diagnose Business Central's own job log: exports of its jobs, errors, skipped records, mappings and couplings."""
@@ -135,8 +136,12 @@ def read_log(
     from synckit.diagnosis.job_log import read_job_log
     from synckit.reports.plan_text import lines_of
 
+    odd = next((c for c in column or [] if "=" not in c), None)
+    if odd is not None:
+        raise SynckitError(f'--column "{odd}" does not say what the column is. Write it like --column "{odd}=Failed".')
+    columns = {theirs.strip(): ours.strip() for theirs, _, ours in (c.rpartition("=") for c in column or [])}
     with reading(what="Reading the log"):
-        log = read_job_log(source, dates=dates, numbers=numbers)
+        log = read_job_log(source, dates=dates, numbers=numbers, columns=columns)
     if record is not None:
         known = log.about(record)
         tell({name: lines_of(lines) for name, lines in known.items()}) if as_json else show(log.explain(record))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 import sqlalchemy as sa
 
+from synckit.diagnosis.captions import captions, english_of, folded, is_total
 from synckit.errors import SynckitError
 from synckit.mapping.schema import nearest
 from synckit.planning.tables import COUNTERS
@@ -19,11 +22,12 @@ from synckit.reports.wording import count_of
 from synckit.systems.file_formats import _cell, decoded
 from synckit.systems.local_formats import _DATES, _NUMBERS
 
-#: Kind of list -> column -> how it may be headed: captions of the pages and names of the table's columns, blanks and signs aside.
+#: Kind of list -> column -> how it may be headed: captions of the pages and names of the table's columns, blanks and signs aside; in
+#: English, other languages are in captions.yaml.
 HEADS: dict[str, dict[str, tuple[str, ...]]] = {
     "jobs": {"id": ("ID",), "started": ("Start Date/Time", "Started", "Start"), "finished": ("Finish Date/Time", "Finished", "Finish", "End Date/Time"),
              "duration_text": ("Duration",), "message": ("Message",), "mapping": ("Integration Table Mapping Name", "Mapping Name", "Table Mapping"),
-             "direction": ("Synch. Direction", "Synchronization Direction"), "tables": ("Direction",), "type": ("Type", "Job Type"), **{c: (c,) for c in COUNTERS}},
+             "direction": ("Synch. Direction", "Synchronization Direction"), "tables": ("Direction",), "type": ("Type", "Job Type"), **{c: (c.capitalize(),) for c in COUNTERS}},
     "errors": {"number": ("No.", "Entry No."), "job_id": ("Integration Synch. Job ID", "Job ID"), "source": ("Source Record ID", "Source", "Origin", "Origin Record"),
                "destination": ("Destination Record ID", "Destination", "Destination Record"), "short_message": ("Message",),
                "message": ("Error Message", "Exception"), "at": ("Date/Time", "Date Time", "Created")},
@@ -40,13 +44,13 @@ HEADS: dict[str, dict[str, tuple[str, ...]]] = {
                   "to_result": ("Last Synch. CRM Result",), "from_job": ("Last Synch. Job ID",), "to_job": ("Last Synch. CRM Job ID",)},
 }  # fmt: skip
 #: What a list must have to be taken for one.
-NEEDED = {"jobs": ({"started", "mapping"}, {"started", "failed"}), "errors": ({"message", "at"},), "skipped": ({"local_exists", "message"},),
+NEEDED = {"jobs": ({"started", "mapping"}, {"started", "failed"}), "errors": ({"message", "at"},), "skipped": ({"local_exists", "message"}, {"record", "message", "at"}),
           "mappings": ({"mapping", "integration_table"}, {"mapping", "integration_table_id"}), "couplings": ({"integration_key", "local_key"},)}  # fmt: skip
 MOMENTS = ("started", "finished", "at", "local_stamp", "integration_stamp", "remote_watermark", "local_watermark")
-YES = {"yes", "true", "1", "ja", "oui", "sí", "si", "ja.", "wahr", "x"}
-TOTAL = re.compile(r"(grand |sub)?totals?|summen?|gesamt|total général|i alt|totaal", re.IGNORECASE)
+#: Columns that say what a list is for: where one is missing, the columns that were not read are named.
+TELLING = {"jobs": COUNTERS[:6], "errors": (), "skipped": ("record", "at"), "mappings": ("direction",), "couplings": ("skipped",)}
 OPTIONS = {"direction": ("bidirectional", "to_integration", "from_integration"), "type": ("synchronization", "uncoupling", "coupling"),
-           "to_result": ("", "success", "failure"), "from_result": ("", "success", "failure")}  # fmt: skip
+           "tables": (), "to_result": ("", "success", "failure"), "from_result": ("", "success", "failure")}  # fmt: skip
 GUID = re.compile(r"\{?[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?")
 _SHORT_YEAR = re.compile(r"^(\d{1,2}[./-]\d{1,2}[./-])(\d{2})(?!\d)")
 
@@ -128,25 +132,38 @@ def _tables(url: str) -> Iterable[tuple[str, Rows]]:
         engine.dispose()
 
 
-def _folded(text: str) -> str:
-    return re.sub(r"[\W_]", "", text.casefold())
+@cache
+def known_heads(kind: str) -> dict[str, str]:
+    """Caption as it is compared -> column, of one kind of list: in every language, and by the names of the columns."""
+    columns = HEADS[kind]
+    known = {folded(head): column for column, heads in columns.items() for head in (column, *heads)}
+    known |= {folded(head): column for column, heads in columns.items() for head in heads}  # a caption goes before a column's name
+    texts = ((english, text) for of in captions("columns").values() for english, some in of.items() for text in some)
+    return {**{folded(text): known[folded(english)] for english, text in texts if folded(english) in known}, **known}
 
 
-def _known_heads(columns: dict[str, tuple[str, ...]]) -> dict[str, str]:
-    known = {_folded(head): column for column, heads in columns.items() for head in heads}
-    return {**{_folded(column): column for column in columns}, **known}
+#: Captions in English, as they are compared -> as they are written.
+_ENGLISH = {folded(head): head for columns in HEADS.values() for heads in columns.values() for head in heads}
 
 
-_FOLDED = {kind: _known_heads(columns) for kind, columns in HEADS.items()}
+def _language(head: Sequence[str]) -> str:
+    """The language whose captions head a list; '' for English, or none that is known."""
+    given = {folded(text) for text in head if text}
+    if given <= _ENGLISH.keys():
+        return ""
+    hits = {name: len(given & {folded(t) for some in of.values() for t in some}) for name, of in captions("columns").items()}
+    best = max(hits, key=lambda name: hits[name])
+    return best if hits[best] > len(given & _ENGLISH.keys()) else ""
 
 
-def _kind(head: Sequence[str]) -> tuple[str | None, dict[int, str]]:
-    """Which list a row heads, and the column at each place; the one with most columns wins."""
+def _kind(head: Sequence[str], stated: Mapping[str, str] = MappingProxyType({})) -> tuple[str | None, dict[int, str]]:
+    """Which list a row heads, and the column at each place; the one with most columns wins. `stated`: heads that a person explained."""
     best: tuple[str | None, dict[int, str]] = (None, {})
-    for kind, known in _FOLDED.items():
+    for kind in HEADS:
+        known = known_heads(kind)
         found: dict[int, str] = {}
         for n, text in enumerate(head):
-            column = known.get(_folded(text))
+            column = known.get(stated.get(folded(text), folded(text)))
             if column is not None and column not in found.values():
                 found[n] = column
         if kind == "errors" and "message" not in found.values():  # the page has one text, the table two
@@ -163,25 +180,31 @@ def stated(text: str | None, known: Iterable[str]) -> str | None:
     return text
 
 
+def stated_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
+    """What a person said of captions, folded: theirs -> the English one. Raises SynckitError where that is none."""
+    for theirs, ours in (columns or {}).items():
+        if folded(ours) not in _ENGLISH:
+            known = sorted(set(_ENGLISH.values()))
+            raise SynckitError(f'"{ours}", stated for the column "{theirs}", is no column of Business Central\'s lists.{nearest(ours, known)} '
+                               f"Known are: {', '.join(known)}.")  # fmt: skip
+    return {folded(theirs): folded(ours) for theirs, ours in (columns or {}).items()}
+
+
 class Lists:
     """Collects the lists of all files."""
 
-    def __init__(self, dates: str | None, numbers: str | None) -> None:
+    def __init__(self, dates: str | None, numbers: str | None, columns: Mapping[str, str] | None = None) -> None:
         self.dates, self.numbers = stated(dates, _DATES), stated(numbers, ("comma", "point"))
+        self.columns = stated_columns(columns)
         self.frames: dict[str, list[pd.DataFrame]] = {}
         self.formats: list[tuple[str, str, str, int]] = []
         self.notes: list[str] = []
 
     def take(self, place: str, rows: Rows) -> None:
-        heads = [(n, *_kind(row)) for n, row in enumerate(rows[:15])]
+        heads = [(n, *_kind(row, self.columns)) for n, row in enumerate(rows[:15])]
         hit = max((h for h in heads if h[1]), key=lambda h: len(h[2]), default=None)
         if hit is None:
-            first = next((row for row in rows if any(c.strip() for c in row)), [])
-            named = [h for columns in HEADS.values() for hs in columns.values() for h in hs]
-            self.notes.append(
-                f"{place}: not a list that is known; its first line is {', '.join(c for c in first if c)[:120]}."
-                + (nearest(first[0], named) if first and first[0] else "")
-            )
+            self._unknown(place, rows)
             return
         at, kind, columns = hit
         assert kind is not None
@@ -190,12 +213,19 @@ class Lists:
             values = {column: row[n].strip() if n < len(row) else "" for n, column in columns.items()}
             if not any(c.strip() for c in row):
                 blank += 1
-            elif any(TOTAL.fullmatch(c.strip().rstrip(":")) for c in row if c) or _only_sums(kind, values):
+            elif _is_total(row, values) or _only_sums(kind, values):
                 totals += 1
             else:
                 body.append({**values, "line": number})
+        missing = [c for c in TELLING[kind] if c not in columns.values()]
+        unread = [text.strip() for n, text in enumerate(rows[at]) if n not in columns and text.strip()]
+        if missing and unread:
+            lacking = [HEADS[kind][c][0] for c in missing]
+            self.notes.append(f"{place}: no column was found for {', '.join(lacking)}, and nothing was read from {', '.join(unread)[:200]}. "
+                              + _how_to_state(unread[0], lacking[0]))  # fmt: skip
         frame = pd.DataFrame(body, columns=[*columns.values(), "line"])
-        told = []
+        language = _language(rows[at])
+        told = [f"captions {language}"] if language else []
         moments = [c for c in MOMENTS if c in frame]
         if moments:
             told.append(self._dates(place, frame, moments))
@@ -204,13 +234,21 @@ class Lists:
             told.append(self._numbers(place, frame, counters))
         for column, words in OPTIONS.items():
             if column in frame:
-                frame[column] = [words[int(v)] if v.isdigit() and int(v) < len(words) else v for v in frame[column]]
+                frame[column] = [words[int(v)] if v.isdigit() and int(v) < len(words) else english_of(v) for v in frame[column]]
         self.formats.append((place, kind, "; ".join(t for t in told if t), len(frame)))
         if totals or blank:
             self.notes.append(
                 f"{place}: {count_of(totals, 'totals line', 'totals lines')} and {count_of(blank, 'blank line', 'blank lines')} left out."
             )
         self.frames.setdefault(kind, []).append(frame.drop(columns="line").assign(place=place))
+
+    def _unknown(self, place: str, rows: Rows) -> None:
+        """A note of what is no list that is known: its columns, and how to say what they are."""
+        head = [c.strip() for c in max(rows[:15], key=lambda row: sum(bool(c.strip()) for c in row), default=[]) if c.strip()]
+        self.notes.append(
+            f"{place}: not a list that is known; its columns are {', '.join(head)[:300] or 'none'}."
+            + (f"{nearest(head[0], list(_ENGLISH.values()))} {_how_to_state(head[0], 'Start Date/Time')}" if head else "")
+        )
 
     def _dates(self, place: str, frame: pd.DataFrame, columns: list[str]) -> str:
         """All moments of a file are spelled alike: the one spelling that fits every one of them."""
@@ -285,9 +323,19 @@ def _some(readings: dict[str, Callable[[str], str]], text: str) -> bool:
     return False
 
 
+def _how_to_state(theirs: str, ours: str) -> str:
+    return f'State what a column is by its English caption: --column "{theirs}={ours}", in Python columns={{"{theirs}": "{ours}"}}.'
+
+
+def _is_total(row: Sequence[str], values: Mapping[str, str]) -> bool:
+    """A line that says "Total" and has no moment: a record may be called Total, but then it has failed at some time."""
+    words = {c for c in row if is_total(c)}
+    return bool(words) and not any(v for c, v in values.items() if c in MOMENTS and v not in words)
+
+
 def _only_sums(kind: str, values: dict[str, str]) -> bool:
     """A line of sums under a list has counters and nothing else."""
     return kind == "jobs" and not any(v for c, v in values.items() if c not in COUNTERS and c != "duration_text")
 
 
-__all__ = ["GUID", "HEADS", "OPTIONS", "YES", "Lists", "sources"]
+__all__ = ["GUID", "HEADS", "OPTIONS", "Lists", "known_heads", "sources"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from synckit.diagnosis.captions import captions, is_yes
 from synckit.diagnosis.catalogue import cause_of
 from synckit.diagnosis.causes import classified, grouped, shape, victims_of, with_causes
-from synckit.diagnosis.job_lists import GUID, HEADS, OPTIONS, YES, Lists, sources
+from synckit.diagnosis.job_lists import GUID, HEADS, OPTIONS, Lists, sources
 from synckit.errors import SynckitError
 from synckit.mapping.schema import nearest
 from synckit.planning.tables import COUNTERS
@@ -148,15 +149,22 @@ def _named(frame: pd.DataFrame, wanted: set[str]) -> pd.Series:
     return hits
 
 
-def read_job_log(source: str | Path | Sequence[str | Path], *, dates: str | None = None, numbers: str | None = None) -> JobLog:
+def read_job_log(
+    source: str | Path | Sequence[str | Path],
+    *,
+    dates: str | None = None,
+    numbers: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> JobLog:
     """Read exports of Business Central's lists (CSV, Excel): a file, several, a folder, or the tables of a SQL URL.
 
-    Which list a file or sheet is, is told by its headers: captions or column names, in any order, with lines before them, blank lines
-    and totals between. How dates and numbers are spelled is found per file; where it cannot be told (03/04/2026), state `dates`:
+    Which list a file or sheet is, is told by its headers: column names, or captions in English, German, French, Danish, Dutch or Spanish,
+    in any order, with lines before them, blank lines and totals between. What other captions mean is stated by `columns`, theirs -> the
+    English one: {"Avviato": "Start Date/Time", "Non riuscito": "Failed"}. How dates and numbers are spelled is found per file; where it cannot be told (03/04/2026), state `dates`:
     "day/month/year" or "month/day/year", and `numbers`: "comma" or "point" for what parts the decimals. Raises SynckitError naming file,
     line and column for what cannot be read, and where nothing is a list that is known.
     """
-    lists = Lists(dates, numbers)
+    lists = Lists(dates, numbers, columns)
     for place, rows in sources(source):
         lists.take(place, rows)
     if not lists.frames:
@@ -201,11 +209,12 @@ class Names:
             self.pairs.append((str(m["table"]), str(m["integration_table"]), m["mapping"]))
         taken = set(mappings["mapping"])
         for number, (caption, name) in STANDARD.items():
+            named = dict.fromkeys([caption, *(text for of in captions("words").values() for text in of.get(caption, ()))])
             if not len(mappings) or name in taken:
-                for text in (number, caption):
+                for text in (number, *named):
                     self.tables.setdefault(text.casefold(), {name})
             if not len(mappings):
-                self.pairs.append((caption, "", name))
+                self.pairs += [(text, "", name) for text in named]
 
     def of_table(self, *texts: object) -> str:
         """The mapping of a table's number or caption; the caption where none, or more than one, has it."""
@@ -235,7 +244,7 @@ def _mappings(frame: pd.DataFrame | None) -> pd.DataFrame:
     if frame is None:
         return pd.DataFrame(columns=columns)
     frame = _filled(frame, [c for c in columns if not c.endswith("watermark")]).reindex(columns=columns)
-    frame["only_coupled"] = [str(v).casefold() in YES if str(v) else "" for v in frame["only_coupled"]]
+    frame["only_coupled"] = [is_yes(v) if str(v) else "" for v in frame["only_coupled"]]
     frame["direction"] = [_direction(v) or v for v in frame["direction"]]
     return frame
 
@@ -361,7 +370,7 @@ def _skipped(frame: pd.DataFrame | None, couplings: pd.DataFrame, names: Names) 
                           "code": [classified(str(m)) for m in given["message"]], "message": given["message"], "at": given.get("at")})  # fmt: skip
     for c in ("local_exists", "integration_exists"):
         if c in frame:
-            found[c] = [str(v).casefold() in YES for v in frame[c]]
+            found[c] = [is_yes(v) for v in frame[c]]
     return found
 
 
@@ -372,7 +381,7 @@ def _couplings(frame: pd.DataFrame | None, names: Names) -> pd.DataFrame:
     frame = frame.reindex(columns=[c for c in columns if c != "mapping"]).assign(mapping=[names.of_table(t) for t in frame["table_id"]] if "table_id" in frame else NO_MAPPING)  # fmt: skip
     for c in KEYS:
         frame[c] = [plain_key(str(v)) for v in frame[c]]
-    frame["skipped"] = [str(v).casefold() in YES for v in frame["skipped"]]
+    frame["skipped"] = [is_yes(v) for v in frame["skipped"]]
     return frame[columns]
 
 

@@ -84,8 +84,11 @@ SPELLINGS: dict[str, tuple[str, str, str, tuple[str, str], str, str]] = {
 }
 
 
-def as_csv(folder: Path, spelling: str, *, upside_down: bool = False) -> Path:
-    """Every list as a CSV file: the page's title, blank lines and a line of totals about it."""
+Lists = dict[str, tuple[list[str], list[list[Any]]]]
+
+
+def as_csv(folder: Path, spelling: str, *, upside_down: bool = False, lists: Lists = LISTS, total: str = "") -> Path:
+    """Every list as a CSV file: the page's title, blank lines and a line of totals about it (its first cell is `total`)."""
     separator, moment, group, yes, encoding, _ = SPELLINGS[spelling]
 
     def cell(value: Any) -> str:
@@ -97,13 +100,13 @@ def as_csv(folder: Path, spelling: str, *, upside_down: bool = False) -> Path:
         return f'"{text}"' if separator in text or '"' in text else text
 
     folder.mkdir(exist_ok=True)
-    for name, (head, rows) in LISTS.items():
+    for name, (head, rows) in lists.items():
         order = list(range(len(head)))[:: -1 if upside_down else 1]
         lines = [f"Integration {name}", "", separator.join(head[n] for n in order)]
         lines += [separator.join(cell(row[n]) for n in order) for row in rows]
         if name == "Jobs":
-            total = [sum(r[n] for r in rows) if isinstance(rows[0][n], int) else "" for n in range(len(head))]
-            lines += ["", separator.join(cell(total[n]) for n in order)]
+            sums = [sum(r[n] for r in rows) if isinstance(rows[0][n], int) else "" for n in range(len(head))]
+            lines += ["", separator.join(cell(sums[n] if n else total) for n in order)]
         (folder / f"{name.lower()}.csv").write_bytes(("\r\n".join(lines) + "\r\n").encode(encoding))
     return folder
 
