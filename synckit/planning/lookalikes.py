@@ -85,6 +85,7 @@ def _forget_likenesses(planner: MappingPlanner) -> None:
     for side in SIDES:
         for kind in planner.readers[side].resemblance:
             planner.con.execute(f"ALTER TABLE {planner.whole_table(side)} DROP COLUMN like_{kind}")
+    planner.give_back()
 
 
 def _coupled(planner: MappingPlanner, uncoupled: int) -> dict[str, Any]:

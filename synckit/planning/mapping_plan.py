@@ -93,6 +93,7 @@ class MappingPlanner:
         if p.request.whole:
             stored = self.executor.submit(p.ledger.couplings, bound.name)  # a third reader beside the two sides
             self.load("n", whole=False, keys=None)
+            self.give_back()
             self.take_couplings(stored.result())
             self._versions_known()
         else:
@@ -108,6 +109,13 @@ class MappingPlanner:
             "FALSE AS found FROM stored"
         )
         self.con.unregister("stored")
+
+    def give_back(self) -> None:
+        """Return to the system what this planning has freed: DuckDB keeps it for ten seconds, and gives it back at once only where the
+        number of its threads is set."""
+        threads = self._value("SELECT current_setting('threads')")
+        for number in (1, threads):
+            self.con.execute(f"SET threads = {number}")
 
     def _versions_known(self) -> None:
         """A modified-on column that is empty in every row tells neither what changed nor whether a row is still as it was."""
@@ -555,6 +563,7 @@ def plan_mapping(planning: Planning, bound: BoundMapping, executor: Executor) ->
     planner.find_partners()
     planner.join()
     planner.lay_out()
+    planner.give_back()
     for in_pass in bound.passes:
         planner.decide(in_pass)
     plan = planner.result()
