@@ -10,6 +10,7 @@ from functools import lru_cache
 from types import SimpleNamespace as Row
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from synckit.diagnosis.catalogue import CATALOGUE, cause_of, classify
@@ -35,6 +36,7 @@ _VALUES = re.compile(
 )
 
 Line = dict[str, Any]
+Victim = tuple[str, str]  # its mapping and key
 Names = Callable[[str, Iterable[Line]], dict[tuple[str, str], str]]
 
 
@@ -138,23 +140,38 @@ def _known_root(line: Line) -> Root:
 def with_causes(lines: Sequence[Line] | pd.DataFrame, names: Names) -> pd.DataFrame:
     """The lines as a frame with a column `cause` in front, and the root's code, mapping, field and value behind."""
     frame = (
-        lines.copy()
+        lines.copy(deep=False)
         if isinstance(lines, pd.DataFrame)
         else pd.DataFrame(list(lines), columns=list(lines[0]) if lines else list(LINES))
     )
-    columns = [[None if v is None or v != v else v for v in frame[c].tolist()] for c in ROOTED]
+    if frame["code"].isin(CHAINED).any():
+        saying = first = np.arange(len(frame))
+    else:  # an error that waits for no other is rooted in what it says itself, and many say the same
+        saying, first = alike(frame, ROOTED[:5])
+    columns = [[None if v is None or v != v else v for v in frame[c].take(first).tolist()] for c in ROOTED]
     found = roots([dict(zip(ROOTED, line, strict=True)) for line in zip(*columns, strict=True)], names)
     ids = {r: r.id for r in set(found)}
-    frame.insert(0, "cause", [ids[r] for r in found])
-    for name in ("code", "mapping", "field", "value"):
-        frame[f"root_{name}"] = [getattr(r, name) for r in found]
-    return frame
+    told = pd.DataFrame([(ids[r], r.code, r.mapping, r.field, r.value) for r in found], columns=["cause", *ROOT_OF], dtype="str")
+    told = told.take(saying).set_axis(frame.index)
+    frame.insert(0, "cause", told["cause"])
+    return frame.assign(**{c: told[c] for c in ROOT_OF})
+
+
+def alike(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Lines with equal values in these columns have one number, counted in the order in which they come: the number of each line, and the
+    place of the first line of each number."""
+    number = np.zeros(len(frame), dtype=np.int64)
+    for c in columns:
+        codes, values = pd.factorize(frame[c])
+        number = pd.factorize(number * (len(values) + 1) + codes + 1)[0]
+    return number, np.unique(number, return_index=True)[1]
 
 
 #: Codes of errors whose root is that of another line.
 CHAINED = ("blocked", "fails_again")
-#: What the root of a line is told by.
+#: What the root of a line is told by, and what is told of it.
 ROOTED = ("code", "mapping", "field", "value", "message", "run_id", "local_key", "integration_key")
+ROOT_OF = ("root_code", "root_mapping", "root_field", "root_value")
 #: Columns of the lines that are grouped.
 LINES = ("run_id", "at", "mapping", "direction", "local_key", "integration_key", "code", "field", "value", "message")
 
@@ -164,35 +181,37 @@ class _Group:
     """The lines of one cause, by their numbers."""
 
     own: int  # the line that is told: one that failed by itself where there is one
-    first: int
-    victims: dict[tuple[str, str], int] = field(default_factory=dict)
-    waiting: set[tuple[str, str]] = field(default_factory=set)
-    runs: set[int] = field(default_factory=set)
+    victims: dict[Victim, int] = field(default_factory=dict)  # the last line of each
+    waiting: int = 0
+    runs: list[int] = field(default_factory=list)
+
+
+def _groups(errors: pd.DataFrame, still_open: Callable[[Victim, int], bool] | None) -> dict[str, _Group]:
+    """The causes of the lines, in the order in which they come."""
+    which, victims = victims_in(errors)
+    runs = pd.to_numeric(errors["run_id"], errors="coerce").astype("float64").to_numpy()
+    own = (errors["code"] == errors["root_code"]).to_numpy(dtype=bool)
+    lines = pd.DataFrame({"cause": errors["cause"].array, "victim": which, "run": runs, "line": np.arange(len(errors))})
+    told = pd.concat([lines[own].drop_duplicates("cause"), lines.drop_duplicates("cause")]).drop_duplicates("cause")
+    groups = {cause: _Group(line) for cause, line in told.sort_values("line")[["cause", "line"]].itertuples(index=False, name=None)}
+    last = lines.groupby(["cause", "victim"], sort=False).agg(line=("line", "last"), run=("run", "max")).reset_index()
+    for cause, victim, line, run in last.itertuples(index=False, name=None):
+        groups[cause].victims[victims[victim]] = line
+        groups[cause].waiting += still_open is None or still_open(victims[victim], int(run) if run == run else 0)
+    for cause, run in lines[["cause", "run"]].dropna().drop_duplicates().itertuples(index=False, name=None):
+        groups[cause].runs.append(int(run))
+    return groups
 
 
 def grouped(
     errors: pd.DataFrame,
-    still_open: Callable[[tuple[str, str], int], bool] | None = None,
+    still_open: Callable[[Victim, int], bool] | None = None,
     latest: dict[str, int] | None = None,
     names: Names | None = None,
 ) -> pd.DataFrame:
-    """CAUSES of lines that `with_causes` marked. `still_open` says of a victim and the run it failed in whether it still waits (None: all
+    """CAUSES of lines that `with_causes` marked. `still_open` says of a victim and the last run it failed in whether it still waits (None: all
     do), `latest` the last run in which each mapping took part: a cause seen there for the first time is new."""
-    groups: dict[str, _Group] = {}
-    victims = victims_in(errors)
-    runs = [None if n is None or n != n else int(n) for n in errors["run_id"].tolist()]
-    own = [a == b for a, b in zip(errors["code"].tolist(), errors["root_code"].tolist(), strict=True)]
-    for n, (cause, victim, run) in enumerate(zip(errors["cause"].tolist(), victims, runs, strict=True)):
-        group = groups.get(cause)
-        if group is None:
-            group = groups[cause] = _Group(n, n)
-        if own[n] and not own[group.own]:
-            group.own = n
-        group.victims[victim] = n
-        if still_open is None or still_open(victim, run or 0):
-            group.waiting.add(victim)
-        if run is not None:
-            group.runs.add(run)
+    groups = _groups(errors, still_open)
     known: dict[tuple[str, str, str], str] = {}
     shown = {cause: list(g.victims.values())[:EXAMPLES] for cause, g in groups.items()}
     picked = sorted({g.own for g in groups.values()} | {n for some in shown.values() for n in some})
@@ -222,7 +241,7 @@ def grouped(
         first_at, last_at = (at.loc[cause, "min"], at.loc[cause, "max"]) if at is not None else (None, None)
         found.append(
             (cause, line["root_code"], entry.title, line["root_mapping"], line["root_field"] or line.get("field") or "", line["root_value"], line["message"],
-             len(group.victims), len(group.waiting), ", ".join(f"{m} {n:,}" for m, n in per_mapping.most_common()),
+             len(group.victims), group.waiting, ", ".join(f"{m} {n:,}" for m, n in per_mapping.most_common()),
              ", ".join(filter(None, (example(lines[n]) for n in shown[cause]))), seen[0] if seen else None, seen[-1] if seen else None, len(seen),
              first_at, last_at, trend, entry.remedy, entry.reference)
         )  # fmt: skip
@@ -230,25 +249,29 @@ def grouped(
     return frame.sort_values(["open", "victims", "cause"], ascending=[False, False, True], kind="stable", ignore_index=True)
 
 
-def _victim(line: Line) -> tuple[str, str]:
+def _victim(line: Line) -> Victim:
     local, integration = line.get("local_key"), line.get("integration_key")
     key = local if isinstance(local, str) and local else integration if isinstance(integration, str) and integration else ""
     return line["mapping"], key or line.get("victim") or ""
 
 
-def victims_in(errors: pd.DataFrame) -> list[tuple[str, str]]:
-    """(mapping, key) of the record that each line failed."""
-    columns = [errors[c].tolist() if c in errors else [""] * len(errors) for c in ("local_key", "integration_key", "victim")]
-    return [
-        (mapping, next((k for k in keys if isinstance(k, str) and k), ""))
-        for mapping, *keys in zip(errors["mapping"].tolist(), *columns, strict=True)
-    ]
+def victims_in(errors: pd.DataFrame) -> tuple[np.ndarray, list[Victim]]:
+    """The records that the lines failed: the number of each line's, and the mapping and key of each number."""
+    key = pd.Series("", index=errors.index, dtype="str")
+    for c in ("victim", "integration_key", "local_key"):  # the local key where there is one
+        if c in errors:
+            some = errors[c].fillna("").astype("str")
+            key = some.where(some != "", key)
+    found = pd.DataFrame({"mapping": errors["mapping"], "key": key})
+    number, first = alike(found, ("mapping", "key"))
+    return number, list(found.take(first).itertuples(index=False, name=None))
 
 
 def victims_of(errors: pd.DataFrame, causes: Iterable[str]) -> list[int]:
     """How many records each cause failed among these errors alone."""
-    counted = Counter(cause for cause, _ in set(zip(errors["cause"].tolist(), victims_in(errors), strict=True)))
-    return [counted[c] for c in causes]
+    victims = pd.DataFrame({"cause": errors["cause"].array, "victim": victims_in(errors)[0]}).drop_duplicates()
+    counted = victims["cause"].value_counts().to_dict()
+    return [counted.get(c, 0) for c in causes]
 
 
 # -- over the ledger ---------------------------------------------------------------------------------------------------------------
@@ -308,20 +331,20 @@ def causes(
     return grouped(errors, lambda victim, _: victim in waiting, latest, names_in(ws))
 
 
-def _waiting(ws: Workspace, errors: pd.DataFrame) -> set[tuple[str, str]]:
+def _waiting(ws: Workspace, errors: pd.DataFrame) -> set[Victim]:
     """Of the records that have failed, those that fail or are skipped still, or are due to be tried again."""
-    waiting: set[tuple[str, str]] = set()
-    for name, mine in errors.groupby("mapping"):
+    waiting: set[Victim] = set()
+    columns = [c for c in ("mapping", "local_key", "integration_key", "victim") if c in errors]
+    each = errors[columns].take(alike(errors, columns)[1])
+    for name, mine in each.groupby("mapping"):
         keys: dict[Side, list[str]] = {s: [k for k in mine[f"{s}_key"].dropna().unique() if k] for s in SIDES}
         pairs = ws.ledger.couplings_of(str(name), keys["local"], keys["integration"]).to_pylist()
         failing = {c[f"{s}_key"] for c in pairs for s in SIDES if c["skipped"] or "failure" in (c["to_result"], c["from_result"])}
         coupled = {c[f"{s}_key"] for c in pairs for s in SIDES}  # of these the coupling says whether the last try failed
         failing |= {d["key"] for d in ws.ledger.due(str(name)).to_pylist()} - coupled
-        for victim, both in zip(
-            victims_in(mine), zip(mine["local_key"].tolist(), mine["integration_key"].tolist(), strict=True), strict=True
-        ):
-            if not failing.isdisjoint(both):
-                waiting.add(victim)
+        numbers, victims = victims_in(mine)
+        still = mine["local_key"].isin(failing) | mine["integration_key"].isin(failing)
+        waiting |= {victims[n] for n in np.unique(numbers[still.to_numpy(dtype=bool)])}
     return waiting
 
 

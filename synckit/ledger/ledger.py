@@ -311,13 +311,29 @@ class Ledger:
         limit: int | None = None,
     ) -> pa.Table:
         """Job errors, newest first (ERRORS); `key` is a key of either side."""
+        wanted = [
+            column == value
+            for column, value in ((JOB_ERROR.c.mapping, mapping), (JOB_ERROR.c.run_id, run), (JOB_ERROR.c.job_id, job))
+            if value is not None
+        ]
+        if key is not None:
+            wanted.append(sa.or_(JOB_ERROR.c.local_key == key, JOB_ERROR.c.integration_key == key))
+        if not wanted and limit is None:
+            return self._all_errors()
         query = sa.select(*((JOB if name == "direction" else JOB_ERROR).c[name] for name in ERRORS.names))
         query = query.join_from(JOB_ERROR, JOB, JOB_ERROR.c.job_id == JOB.c.id).order_by(JOB_ERROR.c.id.desc())
-        for column, value in ((JOB_ERROR.c.mapping, mapping), (JOB_ERROR.c.run_id, run), (JOB_ERROR.c.job_id, job)):
-            query = query.where(column == value) if value is not None else query
-        if key is not None:
-            query = query.where(sa.or_(JOB_ERROR.c.local_key == key, JOB_ERROR.c.integration_key == key))
+        query = query.where(*wanted)
         return self._table(query.limit(limit) if limit is not None else query, ERRORS)
+
+    def _all_errors(self) -> pa.Table:
+        """Every error, the direction of its job looked up here: joined by the jobs' ids, the database takes twice as long."""
+        place = ERRORS.get_field_index("direction")
+        lines = ERRORS.remove(place)
+        errors = self._table(sa.select(*(JOB_ERROR.c[name] for name in lines.names)).order_by(JOB_ERROR.c.id.desc()), lines)
+        jobs = self._table(sa.select(JOB.c.id, JOB.c.direction), pa.schema([JOBS.field("id"), JOBS.field("direction")]))
+        of_job = pc.index_in(errors["job_id"], value_set=jobs["id"].combine_chunks())
+        found = errors.add_column(place, ERRORS.field("direction"), jobs["direction"].take(of_job)).cast(ERRORS)
+        return found.filter(pc.is_valid(of_job)) if of_job.null_count else found
 
     def skipped(self, mapping: str | None = None) -> pa.Table:
         """Skipped couplings, latest failure first, with direction, code, text and time of their error (SKIPPED; S-093). Where both

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from synckit.diagnosis.causes import alike
 from synckit.planning.tables import COUNTERS
 from synckit.reports.frame_html import STYLE, escaped, table_html
 from synckit.reports.job_figure import svg
@@ -147,11 +148,9 @@ def _groups(frame: pd.DataFrame, by: list[str], prefix: str) -> str:
     left = IN_ALL
     hidden = {*by, "id", "job_id", "root_code", "root_mapping", "root_field", "root_value"}
     kept = [c for c in frame.columns if c not in hidden and frame[c].notna().any() and (frame[c].dropna() != "").any()]
-    grouped = frame.groupby(by, sort=False, dropna=False)
-    for key, rows in grouped:
-        if len(parts) >= ROWS:
-            parts.append(_capped(len(parts), grouped.ngroups))
-            break
+    group, first = alike(frame, by)
+    shown = frame[group < ROWS] if len(first) > ROWS else frame
+    for key, rows in shown.groupby(by, sort=False, dropna=False):
         name = [str(k) for k in (key if isinstance(key, tuple) else (key,))]
         some = rows.head(max(min(ROWS, left), 3))
         left -= len(some)
@@ -159,7 +158,7 @@ def _groups(frame: pd.DataFrame, by: list[str], prefix: str) -> str:
         parts.append(
             f'<details id="{prefix}-{_slug(name)}"><summary>{escaped(title)}</summary>{_table(some[kept])}{_capped(len(some), len(rows))}</details>'
         )
-    return "".join(parts)
+    return "".join([*parts, _capped(len(parts), len(first))])
 
 
 def _table(frame: pd.DataFrame, links: dict[str, list[str]] | None = None, notes: dict[str, list[str]] | None = None) -> str:

@@ -196,15 +196,15 @@ def report(
     jobs = ws.ledger.jobs().to_pandas()
     errors = error_lines(ws, name)
     grouped = causes(ws, name, errors=errors, jobs=jobs)
-    jobs = jobs[jobs["run_id"].isin(numbers) & (jobs["mapping"] == name if name is not None else True)]
-    errors = errors[errors["run_id"].isin(numbers)].reset_index(drop=True)
-    grouped = grouped[grouped["cause"].isin(set(errors["cause"]))]
+    jobs = _where(jobs, jobs["run_id"].isin(numbers) & (jobs["mapping"] == name if name is not None else True))
+    errors = _where(errors, errors["run_id"].isin(numbers))
+    grouped = grouped[grouped["cause"].isin(errors["cause"].unique())]
     grouped = grouped.assign(victims=victims_of(errors, grouped["cause"]))  # of these runs alone
     if len(numbers) == 1:
         lines = ws.ledger.journal(run=min(numbers), mapping=name).to_pandas()
     else:  # one walk over the journal, however many runs
         lines = ws.ledger.journal(mapping=name).to_pandas()
-        lines = lines[lines["run_id"].isin(numbers)].reset_index(drop=True)
+        lines = _where(lines, lines["run_id"].isin(numbers))
     decisions = _decided(ws.ledger.decisions(name).to_pandas(), every_run, numbers)
     of = (
         f"run {run}"
@@ -230,6 +230,11 @@ def report(
         ws.clock(),
         values,
     )
+
+
+def _where(frame: pd.DataFrame, wanted: pd.Series) -> pd.DataFrame:
+    """The wanted lines; all of them are not copied."""
+    return frame if wanted.all() else frame[wanted].reset_index(drop=True)
 
 
 def _decided(decisions: pd.DataFrame, runs: pd.DataFrame, numbers: set[int]) -> pd.DataFrame:
