@@ -358,10 +358,14 @@ class Ledger:
             )
             .outerjoin_from(COUPLING, to_job, to_job.c.id == COUPLING.c.to_job)
             .outerjoin(from_job, from_job.c.id == COUPLING.c.from_job)
-            .where(COUPLING.c.skipped, *([COUPLING.c.mapping == mapping] if mapping is not None else []))
+            .where(COUPLING.c.skipped)
             .order_by(sa.desc("at"), COUPLING.c.mapping, COUPLING.c.local_key)
         )
-        table = self._table(query, SKIPPED)
+        with self._database.reading() as connection:
+            if connection is None:
+                return SKIPPED.empty_table()
+            query = query.where(_walked(connection, mapping)) if mapping is not None else query
+            table = fetch_many(self._database, connection, query, SKIPPED)
         errors = [split_error(text) for text in table["message"].to_pylist()]
         for position, name in enumerate(("code", "message")):
             values = pa.array([error[position] for error in errors], pa.string())
