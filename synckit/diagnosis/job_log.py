@@ -74,7 +74,7 @@ class JobLog:
         last = max(ends, default=pd.Timestamp(0))
         empty = pd.DataFrame(columns=["run_id", "at"])
         scope = {"from": "a job log brought along", "mapping": mapping or "all", "jobs": len(jobs), "errors": len(errors),
-                 "skipped": len(skipped), "mappings": len(self.mappings), "couplings": len(self.couplings)}  # fmt: skip
+                 "skipped": len(skipped), "mappings": len(self.mappings), "couplings": len(self.couplings), "times": "as the log has them"}  # fmt: skip
         title = "Job report of a log" + (f", since {since}" if since is not None else "") + (f", {mapping}" if mapping else "")
         report = built(title, scope, days, jobs, errors, causes, skipped, empty, empty, last.to_pydatetime())
         return replace(report, frames={**report.frames, "mappings": self._set_up(report["mappings"], mapping)})

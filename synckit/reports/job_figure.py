@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -23,9 +23,12 @@ def job_figure(report: Report) -> Figure:
     """Two panels: a bar per run (the latest first to the right), and the causes with most victims."""
     runs, causes = report.frames["runs"].tail(40), report.frames["causes"].head(BARS)
     rows = max(len(causes), 3)
-    figure = PlanFigure(figsize=(9, 2.6 + 0.32 * rows), layout="constrained")
-    figure.patch.set_alpha(0)
-    over, by = figure.subplots(2, 1, height_ratios=[2.2, 0.32 * rows])
+    figure = PlanFigure(figsize=(9, 2.9 + 0.32 * rows), layout="constrained")
+    panels: Any = figure.subfigures(2, 1, height_ratios=[2.5, 0.4 + 0.32 * rows])  # each with margins of its own
+    upper, lower = panels
+    over, by = upper.subplots(), lower.subplots()
+    for part in (figure, upper, lower):
+        part.patch.set_alpha(0)
     names = [str(r) for r in runs["run_id"]]
     base = [0] * len(runs)
     for counter, colour in COLOURS.items():
@@ -38,11 +41,11 @@ def job_figure(report: Report) -> Figure:
     if any(base):
         over.legend(frameon=False, labelcolor=GREY, fontsize=8, ncols=4, loc="upper left")
         over.set_ylim(0, max(base) * 1.3)
-    labels = [_cut(f"{safe(c.title)} ({safe(c.mapping)})") for c in causes.itertuples()]
+    labels = [f"{_cut(safe(c.title), 64 - len(str(c.mapping)))} ({_cut(safe(c.mapping), 40)})" for c in causes.itertuples()]
     victims = [int(v) for v in causes["victims"]]
-    by.barh(range(len(labels)), victims, color=COLOURS["failed"], height=0.6)
-    for n, v in enumerate(victims):
-        by.text(v, n, f" {number(v)}", va="center", color=GREY, fontsize=9)
+    bars = by.barh(range(len(labels)), victims, color=COLOURS["failed"], height=0.6)
+    by.bar_label(bars, [number(v) for v in victims], padding=4, color=GREY, fontsize=9)
+    by.set_xlim(0, max(victims, default=1) * 1.08)
     by.set_yticks(range(len(labels)), labels, color=GREY, fontsize=9)
     by.set_ylim(max(len(labels), 1) - 0.5, -0.5)
     by.set_title("Records failed, by cause" if labels else "No errors", loc="left", color=GREY, fontsize=10)
@@ -55,9 +58,9 @@ def job_figure(report: Report) -> Figure:
     return figure
 
 
-def _cut(text: str) -> str:
-    text = text.replace("$", r"\$")
-    return text if len(text) <= 60 else text[:57] + "..."
+def _cut(text: str, length: int) -> str:
+    text = text if len(text) <= max(length, 10) else text[: max(length, 10) - 3] + "..."
+    return text.replace("$", r"\$")
 
 
 def svg(figure: Figure) -> str:

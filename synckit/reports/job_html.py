@@ -13,8 +13,9 @@ from synckit.diagnosis.causes import alike
 from synckit.planning.tables import COUNTERS
 from synckit.reports.frame_html import STYLE, escaped, table_html
 from synckit.reports.job_figure import svg
+from synckit.reports.plan_figure import GREY
 from synckit.reports.plan_text import cell_text
-from synckit.reports.wording import number
+from synckit.reports.wording import count_of, number, safe
 
 if TYPE_CHECKING:
     from synckit.reports.job_report import Report
@@ -26,21 +27,38 @@ IN_ALL = 1_500
 
 #: Columns of short words that are never broken.
 WHOLE = ("mapping", "direction", "type", "status", "started", "finished", "at", "kind", "counter", "op", "state", "trend", "side")
+#: How a column is headed where its name would puzzle a reader.
+LABELS = {"run_id": "run", "duration": "seconds", "rows_per_second": "rows a second", "op": "operation", "title": "cause",
+          "victims": "records", "by_mapping": "records by mapping", "remedy": "what helps", "table_name": "table"}  # fmt: skip
+#: What a section shows, in a sentence.
+NOTES = {
+    "runs": "One line per run. The numbers count records by what became of them.",
+    "jobs": "One line per mapping and direction. A number leads to its rows; in red what the plan had said where it differs.",
+    "planned": "What the plans had said beside what came about, where they differ.",
+    "causes": "Errors with the same cause are one line, and each record counts once. The number leads to the errors.",
+    "errors": "Every error that was booked, by cause. Groups that are open are printed open.",
+    "skipped": "Records that failed twice for the same reason: runs leave them out until someone retries them.",
+    "written": "Rows as they were written. Step 2 completes a record written or compared before (a reference that had to exist first); jobs do "
+    "not count it again.",
+    "writes": "The rows themselves, with the keys of both sides. Groups that are open are printed open.",
+    "sums": "The same number counted in two places.",
+}
 
 PAGE = """<style>
 :root {color-scheme: light dark; --fg: #1c1c1c; --bg: #ffffff; --soft: #5f6368; --line: #d5d7da; --link: #0b57d0; --bad: #b3261e}
 @media (prefers-color-scheme: dark) {:root {--fg: #e6e6e6; --bg: #16181b; --soft: #a5a9ae; --line: #3a3d41; --link: #8ab4f8; --bad: #f2b8b5}}
-body {font: 14px/1.45 system-ui, sans-serif; color: var(--fg); background: var(--bg); margin: 2em auto; max-width: 78em; padding: 0 1.2em}
-h1 {font-size: 1.5em; margin: 0 0 .2em} h2 {font-size: 1.15em; margin: 1.8em 0 .3em}
+body {font: 14px/1.45 system-ui, sans-serif; color: var(--fg); background: var(--bg); margin: 2em auto; max-width: 92em; padding: 0 1.2em}
+h1 {font-size: 1.5em; margin: 0 0 .2em} h2 {font-size: 1.15em; margin: 1.8em 0 .1em} p {max-width: 70em} h2 + p {margin: 0 0 .4em}
 a {color: var(--link); text-decoration: none} a:hover {text-decoration: underline} .soft {color: var(--soft)} .bad {color: var(--bad)}
-table {border-collapse: collapse; font-size: .92em; margin: .4em 0} th, td {text-align: left; padding: .22em .9em .22em 0; vertical-align: top;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; max-width: 34em} th {color: var(--soft); white-space: nowrap}
-td.n, th.n {text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap} td.w {white-space: nowrap}
-td.k {font-family: ui-monospace, monospace; font-size: .9em}
-.wide {overflow-x: auto} nav a {margin-right: 1.1em} summary {cursor: pointer} svg {max-width: 100%; height: auto}
-@media print {:root {--fg: #000; --bg: #fff; --soft: #444; --line: #bbb; --link: #000} body {margin: 0; max-width: none; font-size: 10pt}
-  nav {display: none} .wide {overflow: visible} tr, svg {break-inside: avoid} h2 {break-after: avoid} thead {display: table-header-group}}
-@page {margin: 14mm}
+table {border-collapse: collapse; font-size: .92em; margin: .4em 0} th, td {text-align: left; padding: .22em .8em .22em 0; vertical-align: top;
+  border-bottom: 1px solid var(--line); overflow-wrap: break-word; max-width: 30em} th {color: var(--soft); vertical-align: bottom}
+td.n, th.n {text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap} th.n {white-space: normal} td.w {white-space: nowrap}
+#fields td {overflow-wrap: anywhere} td.k {font-family: ui-monospace, monospace; font-size: .9em; overflow-wrap: anywhere}
+.wide {overflow-x: auto} nav {margin: 0 0 1em} nav a {margin-right: 1.1em} summary {cursor: pointer} svg {max-width: 100%; height: auto}
+@media print {:root {color-scheme: light; --fg: #000; --bg: #fff; --soft: #444; --line: #bbb; --link: #000; --bad: #b3261e}
+  body {margin: 0; max-width: none; padding: 0; font-size: 9pt} nav {display: none} .wide {overflow: visible} th, td {padding-right: .6em}
+  tr, svg {break-inside: avoid} h2, h2 + p, summary {break-after: avoid} thead {display: table-header-group} svg {max-height: 12cm}}
+@page {size: A4 landscape; margin: 12mm}
 </style>"""
 
 
@@ -57,10 +75,14 @@ def job_html(report: Report) -> str:
     bodies = [(name, title, re.sub(r'href="#(?=(writes|errors)-)([^"]+)"', there, body)) for name, title, body in bodies]
     nav = "".join(f'<a href="#{n}">{html.escape(t.partition(":")[0])}</a>' for n, t, body in bodies if body)
     facts = " &middot; ".join(f"{html.escape(k)}: {escaped(v)}" for k, v in report.scope.items())
+    figure = svg(report.figure()).replace(GREY, "var(--soft)")  # its texts follow the page's theme
     parts = ["<!doctype html>", '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
              f"<title>{escaped(report.title)}</title>{PAGE}</head><body>", f"<h1>{escaped(report.title)}</h1><p>{escaped(report.sentence())}</p>",
-             f'<p class="soft">{facts}</p><nav>{nav}</nav>', f'<div role="img" aria-label="Outcomes run by run, and errors by cause">{svg(report.figure())}</div>']  # fmt: skip
-    parts += [f'<section id="{n}"><h2>{html.escape(t)}</h2>{body}</section>' for n, t, body in bodies if body]
+             f'<p class="soft">{facts}</p><nav>{nav}</nav>', f'<div role="img" aria-label="Outcomes run by run, and errors by cause">{figure}</div>']  # fmt: skip
+    for name, title, body in bodies:
+        if body:
+            note = f'<p class="soft">{html.escape(NOTES[name])}</p>' if name in NOTES else ""
+            parts.append(f'<section id="{name}"><h2>{html.escape(title)}</h2>{note}{body}</section>')
     return "".join([*parts, "</body></html>\n"])
 
 
@@ -76,22 +98,47 @@ def _section(report: Report, name: str) -> str:
     frame = report.frames[name]
     if not len(frame):
         return ""
-    if name == "jobs":
-        return _jobs(report)
-    if name == "causes":
-        return _causes(report)
-    if name == "errors":
-        return _groups(frame, ["cause"], "errors")
-    if name == "writes":
-        return _groups(frame, ["run_id", "mapping", "direction", "op", "state"], "writes")
+    match name:
+        case "jobs":
+            return _jobs(report)
+        case "causes":
+            return _causes(report)
+        case "errors":
+            return _groups(frame, ["cause"], "errors", _called(report.frames["causes"]))
+        case "writes":
+            return _groups(frame, list(WRITTEN_BY), "writes", {})
+        case "planned":
+            return _planned(frame)
+    shown = frame.head(ROWS)
     if name == "written":
-        shown = frame.head(ROWS)
         links = {"rows": [f"writes-{_slug(_group(r, WRITTEN_BY))}" for r in shown.to_dict("records")]}
-        return _table(shown, links) + _capped(len(shown), len(frame))
-    return _table(frame.head(ROWS)) + _capped(min(ROWS, len(frame)), len(frame))
+        return _table(_told(shown), links) + _capped(len(shown), len(frame))
+    if name == "skipped":
+        shown = shown.drop(columns=[c for c in ("id", "job_id", "code") if c in shown])
+        shown = shown.assign(message=shown["message"].fillna("").replace("", "No error of it is known here."))
+    return _table(_told(shown)) + _capped(len(shown), len(frame))
 
 
 WRITTEN_BY = ("run_id", "mapping", "direction", "op", "state")
+
+
+def _told(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without columns that say nothing: texts that are empty everywhere, counters that are 0 everywhere."""
+    empty = [
+        c
+        for c in frame
+        if (c in COUNTERS and not frame[c].fillna(0).any()) or not (frame[c].notna() & (frame[c].astype(str) != "")).any()
+    ]
+    return frame.drop(columns=empty)
+
+
+def _planned(frame: pd.DataFrame) -> str:
+    """The lines that differ; those that came about as planned are counted."""
+    other = frame[frame["difference"] != 0]
+    if not len(other):
+        return f'<p class="soft">{count_of(len(frame), "number", "numbers")} looked at: as planned.</p>'
+    as_planned = f'<p class="soft">{count_of(len(frame) - len(other), "other number", "other numbers")}: as planned.</p>'
+    return _table(other.head(ROWS)) + _capped(min(ROWS, len(other)), len(other)) + as_planned
 
 
 def _jobs(report: Report) -> str:
@@ -102,9 +149,10 @@ def _jobs(report: Report) -> str:
         for c in COUNTERS
         if report.frames["jobs"][c].any() or (f"planned_{c}" in frame and report.frames["jobs"][f"planned_{c}"].any())
     ]
-    shown = frame[
-        [c for c in ("run_id", "mapping", "direction", "type", "status", "started", "duration", "rows_per_second") if c in frame]
-    ].copy()
+    kept = [c for c in ("run_id", "mapping", "direction", "type", "status", "started", "duration", "rows_per_second") if c in frame]
+    if (report.frames["jobs"]["type"] == "synchronization").all():
+        kept.remove("type")
+    shown = frame[kept].copy()
     links: dict[str, list[str]] = {}
     ops = {"inserted": "insert", "modified": "update", "deleted": "delete", "coupled": "couple", "uncoupled": "uncouple"}
     notes: dict[str, list[str]] = {}
@@ -136,27 +184,47 @@ def _jobs(report: Report) -> str:
 
 def _causes(report: Report) -> str:
     frame = report.frames["causes"]
-    shown = frame[["title", "mapping", "field", "value", "what", "victims", "trend", "by_mapping", "remedy"]]
-    return _table(shown.head(ROWS), {"victims": [f"errors-{_slug(c)}" for c in frame["cause"]]}) + _capped(
-        min(ROWS, len(frame)), len(frame)
-    )
+    shown = frame[["title", "mapping", "field", "value", "what", "victims", "trend", "by_mapping", "remedy"]].head(ROWS)
+    shown = _told(shown.assign(field=_fields(shown["field"]))).rename(columns={"what": "message"})
+    return _table(shown, {"victims": [f"errors-{_slug(c)}" for c in frame["cause"]]}) + _capped(len(shown), len(frame))
 
 
-def _groups(frame: pd.DataFrame, by: list[str], prefix: str) -> str:
+def _fields(names: pd.Series) -> pd.Series:
+    """Names of fields; a business rule, which stands there by its id, is no field."""
+    return names.where(~names.fillna("").str.fullmatch(r"[a-z_]+\.[a-z_]+"), "")
+
+
+def _called(causes: pd.DataFrame) -> dict[str, str]:
+    """What the errors behind a cause are called."""
+    return {str(c.cause): f"{c.title} ({' '.join(safe(v) for v in (c.mapping, c.value) if v)})" for c in causes.itertuples()}
+
+
+def _groups(frame: pd.DataFrame, by: list[str], prefix: str, titles: dict[str, str]) -> str:
     """A long list, folded by group; each group can be led to, shows its first rows and counts the rest."""
     parts: list[str] = []
     left = IN_ALL
-    hidden = {*by, "id", "job_id", "root_code", "root_mapping", "root_field", "root_value"}
+    hidden = {*by, "id", "job_id", "code", "root_code", "root_mapping", "root_field", "root_value"}
+    if frame["run_id"].nunique() < 2 or "run_id" in by:
+        hidden.add("run_id")
+    if "step" in frame and (frame["step"] == 1).all():
+        hidden.add("step")
     kept = [c for c in frame.columns if c not in hidden and frame[c].notna().any() and (frame[c].dropna() != "").any()]
+    several = frame["run_id"].nunique() > 1
     group, first = alike(frame, by)
     shown = frame[group < ROWS] if len(first) > ROWS else frame
     for key, rows in shown.groupby(by, sort=False, dropna=False):
         name = [str(k) for k in (key if isinstance(key, tuple) else (key,))]
         some = rows.head(max(min(ROWS, left), 3))
         left -= len(some)
-        title = f"{', '.join(name)}: {number(len(rows))}"
+        if prefix == "writes":
+            run, mapping, direction, op, state = name
+            title = f"{f'Run {run}, ' if several else ''}{mapping} {direction.replace('_', ' ')}, {op}{'' if state == 'done' else f' ({state})'}"
+            title = f"{title}: {count_of(len(rows), 'row', 'rows')}"
+        else:
+            title = f"{titles.get(name[0], name[0])}: {count_of(len(rows), 'error', 'errors')}"
+        table = some[kept].assign(field=_fields(some["field"])) if "field" in kept else some[kept]
         parts.append(
-            f'<details id="{prefix}-{_slug(name)}"><summary>{escaped(title)}</summary>{_table(some[kept])}{_capped(len(some), len(rows))}</details>'
+            f'<details id="{prefix}-{_slug(name)}"><summary>{escaped(title)}</summary>{_table(table)}{_capped(len(some), len(rows))}</details>'
         )
     return "".join([*parts, _capped(len(parts), len(first))])
 
@@ -167,12 +235,13 @@ def _table(frame: pd.DataFrame, links: dict[str, list[str]] | None = None, notes
         c: " class=n" if c in numeric else " class=k" if str(c).endswith("key") else " class=w" if c in WHOLE else ""
         for c in frame.columns
     }
-    head = "".join(f"<th{kinds[c] if c in numeric else ''}>{html.escape(str(c).replace('_', ' '))}</th>" for c in frame.columns)
+    heads = {c: html.escape(LABELS.get(str(c), str(c).replace("_", " "))) for c in frame.columns}
+    head = "".join(f"<th{kinds[c] if c in numeric else ''}>{heads[c]}</th>" for c in frame.columns)
     rows = []
     for n, line in enumerate(frame.itertuples(index=False, name=None)):
         cells = []
         for c, value in zip(frame.columns, line, strict=True):
-            text = html.escape(cell_text(value))
+            text = html.escape(cell_text(value).replace("_", " ") if c == "direction" else cell_text(value))
             link = (links or {}).get(str(c), [])[n : n + 1]
             note = (notes or {}).get(str(c), [])[n : n + 1]
             text = f'<a href="#{link[0]}">{text}</a>' if link and link[0] and text else text

@@ -216,7 +216,7 @@ def report(
         else "no run yet"
     )
     scope = {"local": ws.systems["local"].title, "integration": ws.systems["integration"].title, "mapping": name or "all",
-             "runs": ", ".join(map(str, sorted(numbers))) or "none", "made at (UTC)": f"{ws.clock():%Y-%m-%d %H:%M:%S}", "by": ws.operator}  # fmt: skip
+             "runs": ", ".join(map(str, sorted(numbers))) or "none", "made at": f"{ws.clock():%Y-%m-%d %H:%M:%S}", "times": "UTC", "by": ws.operator}  # fmt: skip
     return built(
         f"Job report, {of}" + (f", {name}" if name else ""),
         scope,
@@ -278,7 +278,7 @@ def built(
         else pd.DataFrame(columns=["mapping", *COUNTERS])
     )
     lines = lines.copy()
-    written = lines.groupby(["run_id", "mapping", "direction", "side", "table_name", "op", "state"], dropna=False, sort=False).size().reset_index(name="rows") if len(lines) else pd.DataFrame(columns=["run_id", "mapping", "direction", "side", "table_name", "op", "state", "rows"])  # fmt: skip
+    written = lines.groupby(["run_id", "mapping", "direction", "side", "table_name", "step", "op", "state"], dropna=False, sort=False).size().reset_index(name="rows") if len(lines) else pd.DataFrame(columns=["run_id", "mapping", "direction", "side", "table_name", "step", "op", "state", "rows"])  # fmt: skip
     age = pd.array([_days(now, at) for at in skipped["at"]], dtype="Int64")
     frames = {
         "runs": runs, "jobs": jobs, "planned": _planned(jobs), "mappings": per_mapping, "causes": grouped[[c for c in CAUSES if c in grouped]].reset_index(drop=True),

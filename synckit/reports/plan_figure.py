@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from synckit.planning.plan import Plan
 from synckit.reports.wording import ACTIONS, number
 
-GREY = "#8a8a8a"  # readable on white and on black
+GREY = "#777777"  # as readable on white as on black
 COLOURS = {
     "create": "#43a047",
     "update": "#00acc1",
