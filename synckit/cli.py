@@ -415,7 +415,11 @@ def main(arguments: list[str] | None = None) -> None:
         console(error=True).print(Text("Stopped."))
         code = CANCELLED
     except TyperException as problem:
-        console(error=True).print(Text(f"{problem.format_message()} Try: synckit --help"))
+        place = getattr(
+            getattr(problem, "ctx", None), "command_path", "synckit"
+        )  # "synckit plan full": its own help is the one that helps
+        said = problem.format_message()
+        console(error=True).print(Text(f"{said}{'' if said.endswith(('.', '?')) else '.'} Try: {place} --help"))
         code = ERROR
     except BrokenPipeError:
         sys.stderr.close()

@@ -284,6 +284,7 @@ class Applier:
             for number, chunk in enumerate(chunks):
                 if not number:
                     stack.enter_context(self.ws.systems[side].writing())
+                    stack.enter_context(self.ws.systems["local" if side == "integration" else "integration"].reading())
                 self._send(chunk)
 
     def _all_chunks(self, name: str, in_pass: Pass, table: pa.Table) -> Iterator[Chunk]:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synckit.errors import SynckitError
+from synckit.mapping.schema import nearest
 from synckit.planning.plan import Decision, Plan, PlanBase, Side
 from synckit.planning.planned_mapping import MappingHead, WrittenColumn
 from synckit.planning.tables import EVIDENCE, PAIR_CHANGES, PAIRS
@@ -131,7 +132,10 @@ def load_plan(path: str) -> Plan:
     """Read a plan. Raises SynckitError where the file is missing, is no plan, was cut short or altered, or is of a newer version."""
     file = Path(path)
     if not file.is_file():
-        raise SynckitError(f"There is no plan file {path}.")
+        beside = (
+            sorted(p.name for p in file.parent.glob("*") if p.suffix == file.suffix and p.is_file()) if file.parent.is_dir() else []
+        )
+        raise SynckitError(f"There is no plan file {path}." + nearest(file.name, beside))
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -184,7 +188,8 @@ def _head(values: dict[str, Any]) -> MappingHead:
 
 def _parquet(table: pa.Table) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    # keys and names seldom repeat, and what does repeat zstd finds by itself: dictionaries would double time and size
+    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_statistics=False)
     return sink.getvalue()
 
 

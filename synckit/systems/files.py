@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -76,6 +76,9 @@ class FolderSystem:
 
     def writer(self) -> AbstractContextManager[Writer]:
         raise SynckitError(self.read_only)
+
+    def reading(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def writing(self) -> AbstractContextManager[None]:
         raise SynckitError(self.read_only)

@@ -162,6 +162,10 @@ class System(Protocol):
 
     def writer(self) -> AbstractContextManager[Writer]: ...
 
+    def reading(self) -> AbstractContextManager[None]:
+        """Snapshots that are opened inside, one after the other, may share a connection; each is a moment of its own as ever."""
+        ...
+
     def writing(self) -> AbstractContextManager[None]:
         """Writers that are opened inside may share one connection; each is a transaction of its own as ever."""
         ...

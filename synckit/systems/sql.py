@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, cast
 
@@ -30,6 +31,19 @@ _ADBC = {"sqlite": "adbc_driver_sqlite.dbapi", "postgresql": "adbc_driver_postgr
 Source = Rows | sa.Connection
 
 
+@dataclass
+class _Shared:
+    """What snapshots that are opened one after the other may share; each is a transaction of its own as ever."""
+
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    connection: Any = None  # of a server, idle between two snapshots
+
+    def close(self) -> None:
+        if self.connection is not None:
+            with suppress(Exception):
+                self.connection.close()
+
+
 class SqlSystem:
     """One database. Nothing is connected before it is needed, and no connection outlives its snapshot or writer."""
 
@@ -46,6 +60,7 @@ class SqlSystem:
         self.address = masked(config.url, self.where)
         self._bulk = bulk
         self._kept: tuple[sa.Connection, dict[tuple[str, str], Any]] | None = None  # while `writing`
+        self._shared: _Shared | None = None  # while `reading`
 
     def __repr__(self) -> str:
         return f"<{self.side} system {self.title!r} at {self.address}>"
@@ -126,7 +141,7 @@ class SqlSystem:
     def snapshot(self) -> Iterator[SqlSnapshot]:
         """One connection, one read-only transaction; its first statement has fixed the moment when this returns."""
         url = self.url
-        layouts: dict[str, Layout] = {}
+        layouts: dict[str, Layout] = self._shared.layouts if self._shared else {}
 
         def layout(table: Table) -> Layout:
             if table.name not in layouts:
@@ -139,6 +154,16 @@ class SqlSystem:
 
         with self._rows(url) as rows:
             yield SqlSnapshot(rows, self.dialect, self.schema, layout, lambda problem, what: self._error(problem, url, what))
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """What is known of tables, and a server's connection, for every snapshot that is opened inside, one after the other."""
+        self._shared = _Shared()
+        try:
+            yield
+        finally:
+            shared, self._shared = self._shared, None
+            shared.close()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -240,10 +265,9 @@ class SqlSystem:
             begin = ("SET TIME ZONE 'UTC'", "SET DateStyle = 'ISO, YMD'", "SET extra_float_digits = 1",
                      *connect.patience("postgresql", self._timeouts), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT 1")  # fmt: skip
 
-        def open_it() -> Any:
-            made = module.connect(uri, autocommit=True)
+        def run(made: Any, statements: tuple[str, ...]) -> Any:
             try:
-                for statement in begin:
+                for statement in statements:
                     with made.cursor() as cursor:
                         cursor.execute(statement)
                         cursor.fetchall()
@@ -252,12 +276,23 @@ class SqlSystem:
                 raise
             return made
 
-        connection = connect.connected(open_it, url, self.where)
+        connection, shared = None, self._shared
+        if shared is not None and shared.connection is not None:
+            with suppress(Exception):  # it may have been lost since: then a new one is made
+                connection = run(shared.connection, begin[-2:])
+            shared.connection = None
+        if connection is None:
+            connection = connect.connected(lambda: run(module.connect(uri, autocommit=True), begin), url, self.where)
+        done = False
         try:
             yield AdbcRows(connection, self.dialect)
+            done = shared is not None and self.dialect != "sqlite"
         finally:
             with suppress(Exception):  # read-only: closing ends the transaction as well
-                connection.close()
+                if done and shared is not None and shared.connection is None:
+                    shared.connection = run(connection, ("ROLLBACK",))
+                else:
+                    connection.close()
 
     @contextmanager
     def _cursor_rows(self, url: sa.URL, sqlite_uri: str) -> Iterator[Rows]:

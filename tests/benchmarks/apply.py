@@ -29,6 +29,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from synckit.applying import apply, resume  # noqa: F401  (loaded before the clock starts)
 from synckit.applying.refusals import to_accept
 from synckit.workspace import Workspace, open_workspace
 

@@ -211,6 +211,24 @@ def test_couplings_go_out_and_come_back(synckit: Callable[..., Said], folder: Pa
     assert synckit("couplings", "import", tmp_path / "none.csv").code == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("show y.plan", 'There is no plan file y.plan. Did you mean "x.plan"?'),
+        ("plan ful", "No such command 'ful'. Did you mean 'full'? Try: synckit plan --help"),
+        ("jobs 7", "Got unexpected extra argument(s) (7). Try: synckit jobs --help"),
+        ("apply --yes", "Missing argument 'plan'. Try: synckit apply --help"),
+        ("report --since yesterday", '"yesterday" is no date. Write it like 2026-01-31 or 2026-01-31T08:00.'),
+        ("purge --before soon", '"soon" is no date. Write it like 2026-01-31.'),
+        ("explain CUSTOMR 10000", 'There is no mapping "CUSTOMR". Did you mean "CUSTOMER"?'),
+        ("undo 99", "There is no run 99. No plan has been applied yet. `synckit jobs` lists them."),
+    ],
+)
+def test_what_was_typed_wrong_is_one_sentence(synckit: Callable[..., Said], folder: Path, words: str, said: str) -> None:
+    ended = synckit(*words.split())
+    assert (ended.code, " ".join(ended.err.split()), ended.out) == (1, said, "")
+
+
 # -- deciding ----------------------------------------------------------------------------------------------------------------------
 
 

@@ -254,6 +254,29 @@ def test_a_snapshot_is_one_moment(shop, bulk):
         assert snapshot.consistent
 
 
+@pytest.mark.parametrize("bulk", [True, False], ids=["bulk", "cursor"])
+def test_snapshots_that_share_a_connection_are_moments_of_their_own(shop, bulk):
+    fill(shop)
+    system = shop.open(bulk)
+
+    def rows() -> int:
+        with system.snapshot() as snapshot:
+            return snapshot.read(CUSTOMER, ["No."]).read_all().num_rows
+
+    with system.reading():
+        assert rows() == 10
+        shop.sql("DELETE FROM CUSTOMER WHERE kind IS NULL OR kind > 0")
+        left = rows()
+        assert left < 10
+        if shop.dialect == "postgresql":  # the connection is lost between two snapshots: the next one takes a new one
+            shop.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        shop.sql("DELETE FROM CUSTOMER")
+        assert rows() == 0
+    assert rows() == 0
+
+
 def elsewhere(program: str, *arguments: str) -> str:
     """What a small program prints in a process of its own (opening a database's files here would disturb the locks of this one)."""
     return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True).stdout.strip()
