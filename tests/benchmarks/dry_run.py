@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--postgres", default="", help="URL of a database that may be filled: compare there instead of on SQLite")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    given.postgres = given.postgres.replace("postgresql+psycopg://", "postgresql://")
     if given.only:
         run_one(given.only, given.folder, given.postgres)
         return
