@@ -211,7 +211,7 @@ def _in_words(ws: Workspace, bound: BoundMapping, facts: dict[str, Any], run: di
             line["reason"] = " ".join([f"Outside the filter of {title}.", *clauses])
         elif line["code"] == "no_source":
             gone = "It was deleted" if facts[source]["key"] else "It does not exist"
-            line["reason"] = f"{gone} in {title}, which this pass reads."
+            line["reason"] = f"{gone} in {title}, so there is nothing to send from there."
         elif line["code"] == "left_out":
             line["reason"] = _left_out(ws, bound, source, facts[source]["key"]) or line["reason"]
         for error in line["errors"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 from synckit.reports.wording import count_of, quoted, safe
@@ -20,6 +21,9 @@ WHAT = {
     "not due": "does not look at it", "not a source": "has nothing to send", "loses to policy": "takes the other side's values",
     "remove coupling": "removes the coupling", "broken coupling": "leaves it alone",
 }  # fmt: skip
+#: Which side changed a field of a conflict.
+CHANGED_BY = {"unknown": "which of them changed is not known", "both": "both changed", "local": "changed on the local side",
+              "integration": "changed on the integration side"}  # fmt: skip
 SHOWN = 12
 
 
@@ -77,7 +81,7 @@ def sections(facts: Facts) -> list[tuple[str, list[str]]]:
     parts += runs
     alike = [f"{quoted(d['name'])} in {safe(facts['titles'][d['side']])}{' (coupled already)' if d['coupled'] else ''}: {safe(d['why'])}, score {d['score']:.2f}"
              for d in facts["duplicates"]]  # fmt: skip
-    parts += [("Looks like", _cut(alike))] if alike else []
+    parts += [("Looks like (spelling aside; a score of 1 is surely the same)", _cut(alike))] if alike else []
     parts += [("Errors", _cut([_error(e) for e in facts["errors"]]))] if facts["errors"] else []
     parts += [("Written", _cut([line for w in facts["writes"] for line in _write(w)]))] if facts["writes"] else []
     jobs = [
@@ -101,13 +105,13 @@ def _when(moment: str | None) -> str:
 def _where(facts: Facts, side: str) -> str:
     f = facts[side]
     if f["exists"]:
-        who = ", last by the integration user" if f["changed_by_integration"] else ""
+        who = " by the integration user" if f["changed_by_integration"] else ""
         number = f"{safe(f['number'])} " if f["number"] and f["number"] != f["key"] else ""
-        changed = f"; changed {_when(f['changed_at'])}{who}" if f["changed_at"] else ""
+        changed = f"; last changed {_when(f['changed_at'])} UTC{who}" if f["changed_at"] else ""
         return f"{safe(f['system'])}, {safe(f['table'])}: {number}{quoted(f['name'])}{changed}"
     if f["key"]:
         return f"{safe(f['system'])}, {safe(f['table'])}: deleted (its key was {safe(f['key'])})"
-    return f"{safe(f['system'])}, {safe(f['table'])}: no such record"
+    return f"{safe(f['system'])}, {safe(f['table'])}: no record is coupled with it"
 
 
 def _coupling(facts: Facts) -> list[str]:
@@ -116,14 +120,14 @@ def _coupling(facts: Facts) -> list[str]:
     due = [f"Due: the next run looks at it whatever the watermark says ({safe(facts['due'])})."] if facts["due"] else []
     if c is None:
         return ["Not coupled.", *held, *due]
-    since = f"Coupled since {_when(c['since'])}" if c["since"] else "Coupled"
+    since = f"Coupled since {_when(c['since'])} UTC" if c["since"] else "Coupled"
     lines = [since + (f", by run {c['by_run']}." if c["by_run"] else ".")]
     if c["never_synchronised"]:
         lines.append("Never synchronised since: it counts as changed on both sides.")
     for side in ("local", "integration"):
         newer, title = (facts["changed"] or {}).get(side), safe(facts["titles"][side])
         if facts[side]["exists"] and c["stamps"][side]:
-            lines.append(f"{title}: changed since the last synchronisation ({_when(c['stamps'][side])})." if newer
+            lines.append(f"{title}: changed since the last synchronisation ({_when(c['stamps'][side])} UTC)." if newer
                          else f"{title}: not changed since the last synchronisation.")  # fmt: skip
     for in_pass, side in (("to", "integration"), ("from", "local")):
         last = c[in_pass]
@@ -133,7 +137,9 @@ def _coupling(facts: Facts) -> list[str]:
                 + (f" - {safe(last['error'])}" if last["error"] else ".")
             )
     if c["skipped"]:
-        lines.append("Skipped: it failed twice alike, and both directions leave it out until it is retried (synckit retry).")
+        lines.append(
+            "Skipped: it failed twice for the same reason, and both directions leave it out until it is retried (synckit retry)."
+        )
     return [*lines, *held, *due]
 
 
@@ -154,12 +160,12 @@ def _pass(p: Facts) -> list[str]:
     else:
         lines = [f"{p['disposition']}. " + " ".join(dict.fromkeys([_told(e) for e in p["errors"]] or [safe(p["reason"])]))]
     if p["disposition"] == "conflict":
-        lines += _cut([f"  {safe(c['field'])}: local {quoted(c['local_value'])}, integration {quoted(c['integration_value'])}; changed by: {c['changed_by']}"
+        lines += _cut([f"  {safe(c['field'])}: local {quoted(c['local_value'])}, integration {quoted(c['integration_value'])}; {CHANGED_BY.get(c['changed_by'], c['changed_by'])}"
                        for c in p["changes"]])  # fmt: skip
     elif p["disposition"] in ("create", "restore"):
         lines.append(f"  with {count_of(len(p['changes']), 'field', 'fields')} filled")
     else:
-        lines += _cut([f"  {safe(c['field'])}: {quoted(c['old'])} -> {quoted(c['new'])}" for c in p["changes"]])
+        lines += _cut([f"  {_field(c)}" for c in p["changes"]])
     for w in p["waits_for"]:
         state = (
             f" ({w['disposition']}: {safe(w['reason'])})"
@@ -170,6 +176,16 @@ def _pass(p: Facts) -> list[str]:
     lines += [f"  warning: {_warning(w)}" for w in p["warnings"]]
     helps = list(dict.fromkeys([e["helps"] for e in p["errors"]] or [p["helps"]]))
     return lines + [f"  What helps: {h}" for h in helps if h and not h.startswith("Nothing to do")]
+
+
+def _field(change: Facts) -> str:
+    """A field's old and new value; what a business rule writes is called by what it is about."""
+    name, values = safe(change["field"]), [change["old"], change["new"]]
+    rule = re.fullmatch(r"[a-z_]+\.([a-z_]+)", name)
+    if rule:
+        name = f"{rule[1].replace('_', ' ').capitalize()} (by a business rule)"
+        values = [re.sub(r"(\.\d*?)0+$", r"\1", v).removesuffix(".") if isinstance(v, str) else v for v in values]
+    return f"{name}: {quoted(values[0])} -> {quoted(values[1])}"
 
 
 def _told(error: Facts) -> str:

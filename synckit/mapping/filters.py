@@ -91,6 +91,8 @@ class Clause:
         """A sentence on one canonical value: 'Blocked is "Ship" (1), but the filter wants it to be blank (0).'"""
         held = shown(blankless(value, self.column), self.column)
         wish = in_words(self.node, self.column)
+        if wish == f"to be {held}":
+            return f"{self.field} is {held}, as the filter wants it."
         return f"{self.field} is {held}, {'and' if self.accepts(value) else 'but'} the filter wants it {wish}."
 
     def conditions(self) -> Iterator[Condition]:
