@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pandas as pd
 
+MEMORY = 12_000_000_000  # bytes
+
 Found = list[tuple[str, str]]
 
 
@@ -78,6 +80,9 @@ def recordlinkage(a: pd.DataFrame, b: pd.DataFrame | None) -> Found:
 
 def main() -> None:
     name, folder = sys.argv[1], Path(sys.argv[2])
+    resource.setrlimit(
+        resource.RLIMIT_AS, (MEMORY, MEMORY)
+    )  # a peer that needs more fails here instead of taking the machine with it
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     a, b = read(folder)

@@ -1,6 +1,6 @@
 """How well and how fast possible duplicates are found, without labels and in one configuration, beside other tools: one run, one table.
 
-    python tests/benchmarks/duplicates.py [--growth 5000 50000] [--peers-python PYTHON | --no-peers] [--figure calibration.png]
+    python tests/benchmarks/duplicates.py [--growth 5000 50000] [--peers-python PYTHON | --no-peers] [--patience 300] [--figure calibration.png]
 
 The lists with known truth lie in `shared/duplicates` beside the repository; where they are absent, that is said and lists made from a
 seed are used alone. Every contender runs in a process of its own. The cut is 0.5 everywhere; truth is looked at for the table only.
@@ -105,24 +105,29 @@ def run_own(data: MadeSet, growth: bool = False) -> dict[str, Any]:
     }
 
 
-def in_own_process(arguments: list[str], python: str = sys.executable) -> dict[str, Any] | None:
-    """What a run printed as JSON; None where the tool is missing or fails."""
-    done = subprocess.run([python, *arguments], capture_output=True, text=True, check=False)
+def in_own_process(arguments: list[str], python: str = sys.executable, patience: float | None = None) -> dict[str, Any] | None:
+    """What a run printed as JSON; None where the tool is missing, fails, or takes longer than `patience` seconds."""
+    try:
+        done = subprocess.run([python, *arguments], capture_output=True, text=True, check=False, timeout=patience)
+    except subprocess.TimeoutExpired:
+        return {"stopped": patience}
     if done.returncode:
         print(f"  {arguments[-2]}: {(done.stderr.strip().splitlines() or ['failed'])[-1][:120]}", file=sys.stderr)
         return None
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def run_peer(name: str, data: MadeSet, python: str) -> dict[str, Any] | None:
+def run_peer(name: str, data: MadeSet, python: str, patience: float | None = None) -> dict[str, Any] | None:
     """Splink or recordlinkage on one list, compared over the same columns."""
     columns = ["key", *[field.name for field in data.fields]]
     with tempfile.TemporaryDirectory() as folder:
         data.a.select(columns).to_pandas().to_csv(Path(folder) / "a.csv", index=False)
         if data.b is not None:
             data.b.select(columns).to_pandas().to_csv(Path(folder) / "b.csv", index=False)
-        told = in_own_process([str(Path(__file__).with_name("duplicate_peers.py")), name, folder], python)
-    return told and quality({(x, y) for x, y in told["pairs"]}, data) | {"seconds": told["seconds"], "peak": told["peak"]}
+        told = in_own_process([str(Path(__file__).with_name("duplicate_peers.py")), name, folder], python, patience)
+    if told is None or "stopped" in told:
+        return told
+    return quality({(x, y) for x, y in told["pairs"]}, data) | {"seconds": told["seconds"], "peak": told["peak"]}
 
 
 def line(name: str, tool: str, told: dict[str, Any] | None) -> str:
@@ -172,6 +177,7 @@ def main() -> None:
     )
     parser.add_argument("--peers-python", default=sys.executable, help="the interpreter that has splink and recordlinkage")
     parser.add_argument("--no-peers", action="store_true", help="synckit alone")
+    parser.add_argument("--patience", type=float, default=300, help="seconds that a peer may take for a list of --growth")
     parser.add_argument("--figure", help="where to draw the calibration")
     options = parser.parse_args()
     if options.only or options.rows:
@@ -192,14 +198,21 @@ def main() -> None:
         for peer in () if options.no_peers else ("splink", "recordlinkage"):
             print(line(name, peer, run_peer(peer, data, options.peers_python)), flush=True)
     calibration(np.concatenate(scores), np.concatenate(true).astype(float), options.figure)
-    print(
-        "\ngrowth, made companies of 9 columns, two lists of that many rows each\nrows        seconds  processor seconds     MB  MB above the start"
-    )
+    print("\ngrowth, made companies of 9 columns, two lists of that many rows each")
+    print(f"{'rows':>9} {'tool':14} {'F1':>7} {'seconds':>8} {'MB':>6}")
     for rows in options.growth:
-        if grown := in_own_process([__file__, "--rows", str(rows)]):
-            print(
-                f"{rows:<9} {grown['seconds']:9.1f} {grown['worked']:18.1f} {grown['peak']:6.0f} {grown['grown']:19.0f}", flush=True
-            )
+        print(grown(rows, "synckit", in_own_process([__file__, "--rows", str(rows)])), flush=True)
+        data = None if options.no_peers else made_link(rows)
+        for peer in () if data is None else ("splink", "recordlinkage"):
+            print(grown(rows, peer, run_peer(peer, data, options.peers_python, options.patience)), flush=True)
+
+
+def grown(rows: int, tool: str, told: dict[str, Any] | None) -> str:
+    if told is None:
+        return f"{rows:9,} {tool:14} not installed, or failed here (memory)"
+    if "stopped" in told:
+        return f"{rows:9,} {tool:14} stopped after {told['stopped']:.0f} seconds"
+    return f"{rows:9,} {tool:14} {told['f1']:7.4f} {told['seconds']:8.1f} {told['peak']:6.0f}"
 
 
 if __name__ == "__main__":
