@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -22,19 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from generate import Size, make
+from memory import peak_bytes
 from peers import CONTENDERS, versions
 
 BOUNDED = "300MB"
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has held."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024
 
 
 def run_one(name: str, folder: Path, postgres: str) -> None:

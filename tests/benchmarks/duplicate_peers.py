@@ -17,6 +17,7 @@ import warnings
 from pathlib import Path
 
 import pandas as pd
+from memory import peak_bytes
 
 MEMORY = 12_000_000_000  # bytes
 
@@ -92,7 +93,7 @@ def main() -> None:
     begun = time.perf_counter()
     found = {"splink": splink, "recordlinkage": recordlinkage}[name](a, b)
     seconds = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_bytes() / 1e6
     print(json.dumps({"seconds": seconds, "peak": peak, "pairs": found}))
 
 

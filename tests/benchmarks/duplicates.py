@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from made_duplicates import MadeSet, made_link, made_list
+from memory import peak_bytes
 
 from synckit.planning.duplicates import FieldPair, find_duplicates
 from synckit.planning.duplicates.candidates import candidate_pairs
@@ -79,11 +79,11 @@ def quality(found: set[tuple[str, str]], data: MadeSet) -> dict[str, float]:
 
 def run_own(data: MadeSet, growth: bool = False) -> dict[str, Any]:
     """synckit on one list, here."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = peak_bytes() / 1e6
     begun, worked = time.perf_counter(), time.process_time()
     result = find_duplicates(data.a, data.b, data.fields)
     seconds, worked = time.perf_counter() - begun, time.process_time() - worked
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_bytes() / 1e6
     keys = list(zip(result.pairs["a_key"].to_pylist(), result.pairs["b_key"].to_pylist(), strict=True))
     score = result.pairs["score"].to_numpy()
     found = {key for key, value in zip(keys, score, strict=True) if value >= CUT}
