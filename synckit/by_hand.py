@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from synckit.workspace import Workspace
 
 Keys = str | Sequence[str]
+#: Why a record could not be coupled by match.
+UNMATCHED = ("no_match", "several_matches", "match_taken", "blank_criteria")
 BROKEN = ("mapping", "local_key", "integration_key", "missing", "name", "skipped", "held", "error")
 
 
@@ -175,10 +177,24 @@ class ByHand:
         integration: Keys = (),
         records: pd.DataFrame | None = None,
     ) -> Plan:
-        """Plan to take skipped records up again and synchronise them (S-092): the named ones, those of a mapping, or all."""
+        """Plan to take skipped records up again and synchronise them (S-092): the named ones, those of a mapping, or all.
+
+        `records` may name records of several mappings that have failed, as `ws.cause_records(cause)` gives them: those that are skipped
+        are taken up, all are planned again as they are now, in the order in which they depend on each other, and a record that failed
+        to be created is created. What failed to be coupled by match is not created but left to `plan_coupling`.
+        """
         chosen = _chosen(self._ws, mapping, local, integration, records)
-        with _planning(self._ws, "retry") as planning:
-            return manual.retrying(planning, chosen, self._ws.operator)
+        failed, create = None, None
+        if records is not None:
+            failed = {
+                n: self._ws._both_sides(n, _keys_in(mine)) for n, mine in records.groupby(records["mapping"].map(self._name_of))
+            }
+            create = True if "code" in records and not records["code"].isin(UNMATCHED).any() else None
+        with _planning(self._ws, "retry", create=create) as planning:
+            return manual.retrying(planning, chosen, self._ws.operator, failed)
+
+    def _name_of(self, mapping: object) -> str:
+        return self._ws.description.mapping(str(mapping)).name
 
     def lift(self, mapping: str, *, local: Keys = (), integration: Keys = ()) -> int:
         """Lift the hold on records: the next run looks at them again. Returns how many; the decision is written down.
@@ -214,10 +230,14 @@ class ByHand:
 
 
 @contextmanager
-def _planning(ws: Workspace, kind: Kind, sync: str | None = None, believe: Sequence[str] = ()) -> Iterator[Planning]:
+def _planning(
+    ws: Workspace, kind: Kind, sync: str | None = None, believe: Sequence[str] = (), create: bool | None = None
+) -> Iterator[Planning]:
     from synckit.workspace import _direction
 
-    request = Request(kind, direction=_direction(sync), force=kind == "records", deletions=False, believed=ws._believed(believe))
+    request = Request(
+        kind, direction=_direction(sync), force=kind == "records", create=create, deletions=False, believed=ws._believed(believe)
+    )
     with (
         waiting("Planning") as told,
         planning_run(ws.description, ws.systems, ws.ledger, request, ws.clock(), ws.rulebook, told) as planning,
@@ -253,6 +273,10 @@ def _chosen(
                 raise SynckitError(f"{name} {shown} is not coupled.")
             ids.update(mine)
     return {name: frozenset(ids)}
+
+
+def _keys_in(records: pd.DataFrame) -> dict[Side, list[str]]:
+    return {side: [k for k in records[f"{side}_key"].dropna().unique() if k] for side in SIDES}
 
 
 def _list(given: Keys) -> list[str]:

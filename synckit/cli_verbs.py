@@ -40,6 +40,7 @@ LocalOption = Annotated[list[str] | None, typer.Option("--local", help="A local 
 IntegrationOption = Annotated[
     list[str] | None, typer.Option("--integration", help="An integration record, by key; may be repeated.")
 ]
+Cause = Annotated[str | None, typer.Option("--cause", help="All records of this cause, of whichever mappings (synckit causes).")]
 Sync = Annotated[str, typer.Option("--sync", help="First synchronisation: none, to or from.")]
 StartingFrom = Annotated[str, typer.Option("--starting-from", help="local: a coupled record is re-pointed; integration: refused.")]
 
@@ -112,12 +113,23 @@ def plan_restore(
 
 def plan_retry(
     workspace: WorkspaceOption = None, mapping: OneMapping = None, local: LocalOption = None, integration: IntegrationOption = None,
-    out: Out = None, as_json: Json = False,
+    cause: Cause = None, out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Plan to take skipped records up again."""
+    """Plan to take skipped records up again, or all records of a cause."""
     with opened(workspace) as ws, reading():
-        plan = ws.plan_retry(mapping, local=local or (), integration=integration or ())
+        plan = _retried(ws, mapping, local, integration, cause)
     present(plan, as_json, out)
+
+
+def _retried(ws: Workspace, mapping: str | None, local: list[str] | None, integration: list[str] | None, cause: str | None) -> Plan:
+    if cause is None:
+        return ws.plan_retry(mapping, local=local or (), integration=integration or ())
+    if mapping or local or integration:
+        raise SynckitError("A cause says which records are meant: leave the mapping and the records out.")
+    found = ws.cause_records(cause)
+    if not len(found):
+        raise SynckitError(f'No error has the cause "{cause}". `synckit causes` lists them.')
+    return ws.plan_retry(records=found)
 
 
 # -- unattended --------------------------------------------------------------------------------------------------------------------
@@ -257,14 +269,21 @@ def uncouple(
 
 def retry(
     mapping: Annotated[str | None, typer.Argument(help="The mapping; left out: all.")] = None, key: Locals = None,
-    workspace: WorkspaceOption = None, integration: IntegrationOption = None, yes: Yes = False, out: Out = None, as_json: Json = False,
+    workspace: WorkspaceOption = None, integration: IntegrationOption = None, cause: Cause = None, yes: Yes = False, out: Out = None,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Take skipped records up again, and synchronise them."""
+    """Take skipped records up again, or all records of a cause, and synchronise them."""
     with opened(workspace) as ws:
         with reading():
-            plan = ws.plan_retry(mapping, local=key or (), integration=integration or ())
+            plan = _retried(ws, mapping, key, integration, cause)
         n = sum(len(head.released) for head in plan.base.mappings.values())
-        told = "No record is skipped." if not n else f"{n:,} {'record is' if n == 1 else 'records are'} taken up again."
+        told = (
+            f"{n:,} {'record is' if n == 1 else 'records are'} taken up again."
+            if n
+            else "No record is skipped."
+            if cause is None
+            else ""
+        )
         _ask_and_apply(ws, plan, yes, out, as_json, told, anyway=bool(n))
 
 

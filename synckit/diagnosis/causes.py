@@ -104,10 +104,13 @@ def roots(lines: Sequence[Line], names: Names) -> list[Root]:
             for one in by_place[place]:
                 for side in SIDES:
                     key = one.get(f"{side}_key") or ""
-                    for text in (known.get((side, key), ""), key):
+                    for text in (known.get((side, key), ""), known.get((f"number {side}", key), ""), key):
                         if text:
                             called[place].setdefault(text, one)
-        return mapping, name, called.get(place, {}).get(name)
+        found = called.get(place, {}).get(name)
+        if found is None and len({_victim(one) for one in by_place.get(place, ())}) == 1:  # it may be called otherwise by now
+            found = by_place[place][0]
+        return mapping, name, found
 
     # what fails as before is booked under a code of its own: the same record and text, in any run, has the code that it began with
     first = {(_victim(line), line["message"]): line for line in lines if line["code"] != "fails_again"}
@@ -285,7 +288,7 @@ def error_lines(ws: Workspace, mapping: str | None = None, run: int | None = Non
 
 
 def names_in(ws: Workspace) -> Names:
-    """What the records of some lines are called now, by (side, key)."""
+    """What the records of some lines are called now, by (side, key); by ("number local", key) their numbers."""
 
     def names(mapping: str, lines: Iterable[Line]) -> dict[tuple[str, str], str]:
         if mapping not in {m.name for m in ws.description.mappings}:
@@ -299,6 +302,7 @@ def names_in(ws: Workspace) -> Names:
                 with ws.systems[side].snapshot() as snapshot:
                     seen = look(bound.side(side), snapshot, ws.systems[side], keys)
                 found |= {(side, key): one.called for key, one in seen.items()}
+                found |= {(f"number {side}", key): one.code for key, one in seen.items() if one.code}
         return found
 
     return names

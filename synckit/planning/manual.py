@@ -346,20 +346,24 @@ def deletion(planning: Planning, chosen: Chosen, operator: str) -> Plan:
     return assembled(planning, parts, "delete", operator)
 
 
-def retrying(planning: Planning, chosen: Chosen, operator: str) -> Plan:
-    """Take skipped records up again and synchronise them (S-092): what failed counts as changed, whatever failed before."""
+def retrying(
+    planning: Planning, chosen: Chosen, operator: str, failed: Mapping[str, Mapping[Side, frozenset[str]]] | None = None
+) -> Plan:
+    """Take skipped records up again and synchronise them (S-092): what failed counts as changed, whatever failed before. `failed`: per
+    mapping and side the keys of records that have failed and are tried again with them, skipped or not."""
+    failed = failed or {}
     skipped = {
         name: [c for c in planning.ledger.couplings(name).to_pylist() if c["skipped"] and (ids is None or c["id"] in ids)]
         for name, ids in chosen.items()
     }
     for name, ids in chosen.items():
-        if ids and len(skipped[name]) < len(ids):
+        if ids and name not in failed and len(skipped[name]) < len(ids):
             raise SynckitError(f"{len(ids) - len(skipped[name])} of the chosen records of {name} are not skipped. `synckit skipped` lists those that are.")  # fmt: skip
-    names = [n for n in dependency_order(planning.workspace.mappings) if skipped.get(n)]
+    names = [n for n in dependency_order(planning.workspace.mappings) if skipped.get(n) or n in failed]
     planning.ledger = OverlaidLedger(planning.ledger, Overlay(released={n: frozenset(c["id"] for c in skipped[n]) for n in names}))
-    planning.request = replace(
-        planning.request, chosen={n: {s: frozenset(c[f"{s}_key"] for c in skipped[n]) for s in SIDES} for n in names}
-    )
+    planning.request = replace(planning.request, chosen={
+        n: {s: frozenset(c[f"{s}_key"] for c in skipped[n]) | failed.get(n, {}).get(s, frozenset()) for s in SIDES} for n in names
+    })  # fmt: skip
     parts = plan_mappings(planning, names)
     for part in parts:
         part.head = replace(part.head, released=tuple(sorted(c["local_key"] for c in skipped[part.head.name])))

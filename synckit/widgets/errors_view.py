@@ -100,9 +100,9 @@ class ErrorsView(Grid):
         self.story = self.ws.explain(mapping, local=local or None, integration=None if local else integration).to_text()
 
     def do_retry(self) -> None:
-        """Plan to synchronise the records of this cause again: those that are skipped are taken up, those that fail again say why."""
-        skipped = self.ws.skipped()[KEYS].merge(self.victims()[KEYS], on=KEYS)
-        self._planned(self.ws.plan_retry(records=skipped) if len(skipped) else self._chosen(), "Tried again")
+        """Plan to synchronise the records of this cause again, of however many mappings: those that are skipped are taken up, those that
+        fail again say why."""
+        self._planned(self.ws.plan_retry(records=self.victims()), "Tried again")
 
     def do_fix(self, how: str) -> None:
         """Plan what fixes this cause: "restore", "delete" or "uncouple" its couplings, or "to" / "from": one side's values win."""
@@ -115,16 +115,14 @@ class ErrorsView(Grid):
             plan = verb(records=self.victims())
         self._planned(plan, "The fix")
 
-    def _chosen(self, direction: str | None = None) -> Plan:
-        """A plan of the chosen records, which must be of one mapping."""
+    def _chosen(self, direction: str) -> Plan:
+        """A plan of the records of this conflict, which are of one mapping, in one direction."""
         found = self.victims()
-        names = found["mapping"].unique().tolist()
-        if len(names) > 1:
-            raise SynckitError(f"These records belong to several mappings ({', '.join(names)}). Mend the cause, then plan modified records: "
-                               "what waits is due by itself.")  # fmt: skip
         local = [k for k in found["local_key"] if k]
         others = found[found["local_key"] == ""]
-        return self.ws.plan_records(names[0], local=local, integration=others["integration_key"].tolist(), direction=direction)
+        return self.ws.plan_records(
+            str(found["mapping"].iloc[0]), local=local, integration=others["integration_key"].tolist(), direction=direction
+        )
 
     def _planned(self, plan: Plan, what: str) -> None:
         self.plan, self._of, self.story = plan, self._cause, ""

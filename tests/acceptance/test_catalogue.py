@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from test_causes import FIELDS, INTEGRATION, LOCAL, currency, pair
+from test_causes import FIELDS, INTEGRATION, LOCAL, currency, pair, with_local_currency
 from test_matching import phone_book
 from world import MakeWorld, World, guid, mapping
 
@@ -297,14 +297,7 @@ def company_and_direction(make_world: MakeWorld, folder: Path) -> Iterator[Plan 
 
 @produces("local_currency_missing", "duplicate_key")
 def a_currency_that_is_missing(make_world: MakeWorld, folder: Path) -> Iterator[Plan | pd.DataFrame]:
-    lookup = {
-        "local": "currency",
-        "integration": "moneyid",
-        "direction": "to_integration",
-        "lookup": {"mapping": "CURRENCY", "blank_local": "local_currency"},
-    }
-    w = make_world(LOCAL, INTEGRATION, [currency(), mapping("CUSTOMER", "customer > account", "name > name", lookup, direction="to_integration")],
-                   local_currency="EUR")  # fmt: skip
+    w = with_local_currency(make_world)
     for n in range(2):
         w.local.add("customer", f"C{n}", number="C1", name="One")
     yield from (w.ws.plan_full("CUSTOMER"), w.ws.check_data("CUSTOMER"))

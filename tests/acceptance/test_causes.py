@@ -11,6 +11,7 @@ import pytest
 from world import MakeWorld, World, guid, mapping
 
 import synckit
+from synckit.cli import main
 from synckit.diagnosis.catalogue import CATALOGUE, catalogue, catalogue_page, cause_of, classify
 from synckit.diagnosis.causes import plan_causes
 from synckit.errors import SynckitError
@@ -37,6 +38,18 @@ def w(make_world: MakeWorld) -> World:
     return make_world(
         LOCAL, INTEGRATION, [currency(), mapping("CUSTOMER", "customer > account", FIELDS, direction="bidirectional")]
     )
+
+
+def with_local_currency(make_world: MakeWorld) -> World:
+    """A blank currency of a customer stands for EUR."""
+    lookup = {
+        "local": "currency",
+        "integration": "moneyid",
+        "direction": "to_integration",
+        "lookup": {"mapping": "CURRENCY", "blank_local": "local_currency"},
+    }
+    maps = [currency(), mapping("CUSTOMER", "customer > account", "name > name", lookup, direction="to_integration")]
+    return make_world(LOCAL, INTEGRATION, maps, local_currency="EUR")
 
 
 def pair(w: World, n: int = 1, **values: str) -> None:
@@ -177,6 +190,34 @@ def test_a_row_that_the_database_refuses_fails_then_is_skipped_and_is_retried(w:
     assert w.ws.causes()["trend"].tolist() == ["solved"]
 
 
+def test_a_cause_over_several_mappings_is_retried_in_one_plan(make_world: MakeWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    integration = {**INTEGRATION, "money": "iso text5, name text50 required"}
+    w = make_world(
+        LOCAL,
+        integration,
+        [currency(), mapping("CUSTOMER", "customer > account", FIELDS, direction="bidirectional", only_coupled=True)],
+    )
+    pair(w)
+    w.local.edit("customer", "C1", currency="XYZ")
+    w.local.add("customer", "C2", number="C2", name="New", currency="XYZ")
+    w.local.add("currency", "XYZ", code="XYZ", name="")
+    w.carry_out(w.ws.plan_full(), surprises=True)
+    w.tick()
+    (cause,) = w.ws.causes().to_dict("records")
+    assert (cause["code"], cause["by_mapping"]) == ("required_blank", "CUSTOMER 2, CURRENCY 1")
+    w.local.edit("currency", "XYZ", name="Mended")
+    for words, code in (([], 2), (["--mapping", "CUSTOMER"], 1)):
+        with pytest.raises(SystemExit) as left:
+            main(["plan", "retry", "--cause", cause["cause"], "-w", str(w.path), *words])
+        assert left.value.code == code
+    assert "create 2" in (told := capsys.readouterr()).out and "leave the mapping" in told.err
+    w.carry_out(w.ws.plan_retry(records=w.ws.cause_records(cause["cause"])), surprises=True)
+    assert w.ws.causes()["trend"].tolist() == ["solved"]
+    (made,) = w.integration.rows("money")
+    assert made["name"] == "Mended" and w.integration.row("account", "A1")["moneyid"] == made["moneyid"]
+    assert len(w.ws.ledger.couplings("CUSTOMER")) == 2, "what failed to be created is created"
+
+
 def test_the_second_failure_of_a_kind_stays_with_its_cause(w: World) -> None:
     pair(w)
     w.local.edit("customer", "C1", phone="1")
@@ -221,14 +262,7 @@ def test_couplings_that_are_refused(w: World, code: str) -> None:
 
 
 def test_a_local_currency_that_the_other_side_lacks(make_world: MakeWorld) -> None:
-    lookup = {
-        "local": "currency",
-        "integration": "moneyid",
-        "direction": "to_integration",
-        "lookup": {"mapping": "CURRENCY", "blank_local": "local_currency"},
-    }
-    w = make_world(LOCAL, INTEGRATION, [currency(), mapping("CUSTOMER", "customer > account", "name > name", lookup, direction="to_integration")],
-                   local_currency="EUR")  # fmt: skip
+    w = with_local_currency(make_world)
     w.local.add("customer", "C1", number="C1", name="One")
     w.full("CUSTOMER")
     the_cause(w, "local_currency_missing")
