@@ -58,7 +58,7 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         rejected: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.description = description
-        self.rejected = tuple(rejected)  # unknown keys of the file, left out: there are any only where it was opened to be checked
+        self.rejected = tuple(rejected)  # mistakes of the file, left out: there are any only where it was opened to be checked
         self.clock = clock or (lambda: datetime.now(UTC).replace(tzinfo=None))
         self.rulebook = RuleBook(description.transformation_rules, semantics=description.semantics)
         self._systems: dict[Side, System] = {}
@@ -130,12 +130,16 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         """Every problem of the workspace and its systems, errors first; an empty list is a clean bill."""
         from synckit.systems.checking import check_systems
 
+        findings = [Finding("error", place, sentence) for place, sentence in self.rejected]
         codes = set(self.rulebook.codes)
         unstable = {code for code in codes if self.rulebook.changes_its_own_output(code)}
-        local, integration = self.schemas["local"], self.schemas["integration"]
-        findings = check_mappings(self.description, local, integration, set(known_rules()), parse_filter, codes, unstable)
-        findings += [Finding("error", place, sentence) for place, sentence in self.rejected]
-        if connect:
+        try:
+            local, integration = self.schemas["local"], self.schemas["integration"]
+        except SynckitError as problem:  # without the schemas, nothing more can be said of the mappings
+            return [*findings, *(Finding("error", "schema", text) for text in problem.findings or (problem.message,))]
+        findings += check_mappings(self.description, local, integration, set(known_rules()), parse_filter, codes, unstable)
+        placed = all((of.url is None) != (of.folder is None) for of in (self.description.local, self.description.integration))
+        if connect and placed:
             findings += check_systems(
                 self.description, self.schemas, lambda side: open_system(getattr(self.description, side), self.schemas[side], side)
             )
@@ -446,10 +450,12 @@ def open_workspace(path: str | Path | None = None) -> Workspace:
 
 
 def open_to_check(path: str | Path | None = None) -> Workspace:
-    """As `open_workspace`, for `check` alone: unknown keys are left out and told among its findings, so that they hide nothing else."""
+    """As `open_workspace`, for `check` alone: what is wrong is left out and told among its findings, so that it hides nothing else."""
     rejected: list[tuple[str, str]] = []
     description = load_workspace(find_workspace(Path.cwd()) if path is None else path, rejected=rejected)
-    return Workspace(description, rejected=rejected)
+    return Workspace(
+        description, rejected=sorted(rejected, key=lambda told: [int(n) for n in re.findall(r"line (\d+)", told[0])[:1]])
+    )
 
 
 def operator() -> str:

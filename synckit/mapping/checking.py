@@ -362,7 +362,12 @@ class _MappingCheck:
         try:
             self.context.parse_filter(text, table, variables, "")
         except SynckitError as error:
-            self.say("error", place, error.message[:1].upper() + error.message[1:])
+            before = len(self.found)
+            if isinstance(text, dict) and len(text) > 1:  # each field's part by itself: one mistake does not hide the next
+                for field, part in text.items():
+                    self.check_filter(place, {field: part}, table)
+            if len(self.found) == before:
+                self.say("error", place, error.message[:1].upper() + error.message[1:])
 
     # field rows
 

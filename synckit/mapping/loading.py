@@ -68,11 +68,11 @@ def _schema_from(raw: Any, document: Document, problems: Problems, place: Place)
         for table_index, table in enumerate(raw.get("tables") or [] if isinstance(raw.get("tables"), list) else []):
             if isinstance(table, dict):
                 _complete_table(table, every, raw.get("blank", "null"), document, problems, (*place, "tables", table_index))
-    before = len(problems.found)
+    before = problems.count
     schema = validated(Schema, raw, document, problems, place)
     if schema is not None:
         _check_schema(schema, document, problems, place)
-    return schema if len(problems.found) == before else None
+    return schema if problems.count == before else None
 
 
 def _complete_table(table: dict[str, Any], every: Any, blank: Any, document: Document, problems: Problems, place: Place) -> None:
@@ -245,7 +245,7 @@ def find_workspace(folder: str | Path) -> Path:
 
 def load_workspace(path: str | Path, text: str | None = None, rejected: list[tuple[str, str]] | None = None) -> Workspace:
     """The workspace file at `path` (or the one in that folder), complete: every mapping with all its values. With `text`, as if that
-    stood in the file. With `rejected`, unknown keys are left out and noted there, (place, sentence), so that the rest can be checked.
+    stood in the file. With `rejected`, what is wrong is left out and noted there, (place, sentence), so that the rest can be checked.
 
     Relative paths (ledger, folder, SQLite files, schema files) become absolute, counted from the file's folder; `${NAME}` is left
     for the systems to resolve, so that no secret is kept. A one-way mapping's field rows follow its direction where they state
@@ -265,7 +265,7 @@ def load_workspace(path: str | Path, text: str | None = None, rejected: list[tup
         _inline_schema(raw.get(side), document, problems, side)
     systems = [raw[side] for side in ("local", "integration") if isinstance(raw.get(side), dict)]
     ownership = raw.get("ownership_model")
-    mappings = _mappings(
+    mappings, named = _mappings(
         written_mappings,
         "person" if ownership == "person" else "team",
         any(system.get("company_id") for system in systems),
@@ -277,11 +277,12 @@ def load_workspace(path: str | Path, text: str | None = None, rejected: list[tup
     if workspace is not None:
         workspace = _placed(workspace, base, document, problems).model_copy(update={"mappings": mappings})
         for name in workspace.limits:
-            known = [m.name for m in mappings] + [alias for m in mappings for alias in m.aliases]
-            if name != "all" and name not in known:
-                sentence = f'there is no mapping "{name}" to limit.{nearest(name, known)} "all" stands for every other mapping.'
+            if name != "all" and name not in named and named:
+                sentence = (
+                    f'there is no mapping "{name}" to limit.{nearest(name, list(named))} "all" stands for every other mapping.'
+                )
                 problems.add(document.line(("limits", name)), ("limits", name), sentence)
-    problems.raise_if_any()
+    problems.raise_if_any(useless=workspace is None)
     assert workspace is not None
     return workspace
 
@@ -361,7 +362,8 @@ class _Item:
 
 def _mappings(
     written: Any, ownership: OwnershipModel, company: bool, semantics: str | None, document: Document, problems: Problems
-) -> tuple[TableMapping, ...]:
+) -> tuple[tuple[TableMapping, ...], dict[str, str]]:
+    """The mappings as written and merged, as far as they have no mistakes; and the names and aliases of all of them."""
     standard = _standard(ownership, company)
     items: list[_Item] = []
     if written == "standard":
@@ -370,7 +372,7 @@ def _mappings(
         problems.add(
             document.line(("mappings",)), ("mappings",), "write `standard`, or a list: one line beginning with `- ` per mapping."
         )
-        return ()
+        return (), {}
     for index, entry in enumerate(written):
         place: Place = ("mappings", index)
         if entry == "standard":
@@ -393,7 +395,7 @@ def _mappings(
         mapping = validated(TableMapping, item.raw, document, problems, item.place, item.origin, item.label)
         if mapping is not None:
             result.append(mapping)
-    return tuple(result)
+    return tuple(result), names
 
 
 def _add_own(entry: dict[str, Any], place: Place, items: list[_Item], document: Document, problems: Problems) -> None:
@@ -533,8 +535,8 @@ def _complete_mapping(raw: dict[str, Any], names: dict[str, str], semantics: str
             continue
         if one_way and (raw.get("kind") == "option" or "direction" not in row):
             row["direction"] = one_way
-        if row.get("transformation_rule"):
-            of_row = row.get("direction", "bidirectional")
+        of_row = row.get("direction", "bidirectional")
+        if row.get("transformation_rule") and of_row in ("bidirectional", "to_integration", "from_integration"):
             row.setdefault("transformation_direction", "to_integration" if of_row == "bidirectional" else of_row)
         lookup = row.get("lookup")
         if isinstance(lookup, dict) and isinstance(lookup.get("mapping"), str):

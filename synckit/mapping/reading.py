@@ -35,17 +35,25 @@ class Problems:
 
     file: str
     found: list[tuple[int, str]] = field(default_factory=list)
-    #: (place, sentence) of every unknown key that was left out, so that the rest can be looked at; None: an unknown key is a mistake.
+    #: Where this is a list, what is wrong is left out and noted here, (place, sentence), so that the rest can be looked at.
     rejected: list[tuple[str, str]] | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.found) + len(self.rejected or ())
 
     def add(self, line: int, place: Iterable[str | int], sentence: str) -> None:
         where = " > ".join(str(part) for part in place)
-        text = f"{self.file}, line {line}" + (f", {where}" if where else "") + f": {sentence}"
-        if (line, text) not in self.found:
-            self.found.append((line, text))
+        told = f"{self.file}, line {line}" + (f", {where}" if where else "")
+        if self.rejected is not None:
+            if (told, sentence) not in self.rejected:
+                self.rejected.append((told, sentence))
+        elif (line, f"{told}: {sentence}") not in self.found:
+            self.found.append((line, f"{told}: {sentence}"))
 
-    def raise_if_any(self) -> None:
-        if self.found:
+    def raise_if_any(self, *, useless: bool = False) -> None:
+        """Raise what was found; what was left out only where what remains is `useless`."""
+        if self.found or (useless and self.rejected):
             texts = tuple(text for _, text in sorted(self.found, key=lambda item: item[0]))
             texts += tuple(f"{place}: {sentence}" for place, sentence in self.rejected or ())
             count = "one mistake" if len(texts) == 1 else f"{len(texts)} mistakes"
@@ -233,52 +241,59 @@ def validated(
     origin: Callable[[Place], Place] | None = None,
     label: Callable[[Place], list[str | int]] = shown_place,
 ) -> M | None:
-    """`raw` as a `model`, or None with every mistake added to `problems`.
+    """`raw` as a `model`, or None with every mistake added to `problems`; where those are left out, the model without them if it can be.
 
     `place` is where raw stands in the document; `origin` (optional) leads from a place inside raw to the place in the document
     where a merged value was written; `label` says how a place is shown. A number where a text belongs is taken as written.
     """
     lead = origin or (lambda inner: (*place, *inner))
     raw = copy.deepcopy(raw)
-    if problems.rejected is not None:
-        _leave_out_unknown_keys(model, raw, document, problems.rejected, lead, label)
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         if not _numbers_as_texts(raw, error, document, lead):
             _tell(model, error, document, problems, lead, label)
-            return None
+            return _without_mistakes(model, raw) if problems.rejected is not None else None
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         _tell(model, error, document, problems, lead, label)
-        return None
+        return _without_mistakes(model, raw) if problems.rejected is not None else None
 
 
-def _leave_out_unknown_keys(
-    model: type[BaseModel],
-    raw: Any,
-    document: Document,
-    rejected: list[tuple[str, str]],
-    lead: Callable[[Place], Place],
-    label: Callable[[Place], list[str | int]],
-) -> None:
-    try:
-        model.model_validate(raw)
-    except ValidationError as error:
-        for item in error.errors(include_url=False, include_context=False):
-            *outer, key = item["loc"]
-            if item["type"] != "extra_forbidden" or "schema" in outer:
-                continue
-            parent: Any = raw
+def _without_mistakes(model: type[M], raw: Any) -> M | None:
+    """`raw` without what is wrong in it, so that the rest can be looked at: a key goes first, then the list's element that needs it."""
+    for _ in range(20):  # what is left out may be missed by what holds it, and so on outwards
+        try:
+            return model.model_validate(raw)
+        except ValidationError as error:
+            places = {_removable(raw, tuple(item["loc"]), item["type"] == "missing") for item in error.errors(include_url=False)}
+        if () in places:
+            return None
+        for *outer, last in sorted(places, key=lambda p: tuple((isinstance(part, str), part) for part in p), reverse=True):
+            parent = raw
             for part in outer:
-                parent = parent.get(part) if isinstance(parent, dict) else parent[int(part)] if isinstance(parent, list) else None
-            if isinstance(parent, dict) and key in parent:
-                del parent[key]
-                place = lead((*outer, key))
-                where = " > ".join(str(part) for part in label(place[:-1]))
-                told = f"{document.file}, line {document.line(place)}" + (f", {where}" if where else "")
-                rejected.append((told, _sentence(model, (*outer, key), "extra_forbidden", None, {})))
+                parent = parent[part]
+            del parent[last]
+    return None
+
+
+def _removable(raw: Any, place: Place, missing: bool) -> Place:
+    """What is to go where `place` is wrong: the innermost value there that stands in `raw`, or, where a key is missing, the element of a
+    list that lacks it; () for all."""
+    known: list[str | int] = []
+    value = raw
+    for part in place[:-1] if missing else place:
+        inside = (
+            part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int) and part < len(value)
+        )
+        if not inside:
+            break
+        value = value[part]
+        known.append(part)
+    while missing and known and not isinstance(known[-1], int):
+        known.pop()
+    return tuple(known)
 
 
 def _numbers_as_texts(raw: Any, error: ValidationError, document: Document, lead: Callable[[Place], Place]) -> bool:
