@@ -205,9 +205,14 @@ class ByHand:
         given: dict[Side, list[str]] = {"local": _list(local), "integration": _list(integration)}
         if not any(given.values()):
             raise SynckitError(f"Name the records of {name} whose hold is to be lifted: local= or integration=.")
-        keys = {side: self._ws.resolve_keys(name, side, given[side]) for side in SIDES}
         held = {(row["side"], row["key"]) for row in self._ws.ledger.held(name).to_pylist()}
         couplings = [c for c in self._ws.ledger.couplings(name).to_pylist() if c["held"] is not None]
+        known = held | {(side, c[f"{side}_key"]) for c in couplings for side in SIDES}  # also where the row itself is gone by now
+        keys = {}
+        for side in SIDES:
+            written = [k for k in given[side] if (side, k) not in known]
+            found = dict(zip(written, self._ws.resolve_keys(name, side, written), strict=True))
+            keys[side] = [found.get(k, k) for k in given[side]]
         lifted = 0
         with self._ws.ledger.transaction(self._ws.clock()) as tx:
             for side in SIDES:

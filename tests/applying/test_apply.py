@@ -246,6 +246,15 @@ def test_excluded_rows_are_held_and_every_later_plan_shows_them(make_world: Make
     assert w.integration.row("account", "G1")["name"] == "Customer 1" and w.coupling("CUSTOMER", "N1") is None
 
 
+def test_a_hold_can_be_lifted_although_its_record_is_gone(make_world: MakeWorld) -> None:
+    w = customers(make_world, alone=1)
+    w.carry_out(w.plan().exclude("CUSTOMER", local=guid("N1")))
+    w.local.delete("customer", "N1")
+    assert w.ws.lift("CUSTOMER", local=guid("N1")) == 1
+    with pytest.raises(SynckitError, match="has no record"):
+        w.ws.lift("CUSTOMER", local=guid("N1"))
+
+
 def test_records_inside_a_filter_are_left_out(make_world: MakeWorld) -> None:
     w = customers(make_world, coupled=2, alone=3)
     w.local.edit("customer", "C1", name="Not this one")
