@@ -7,6 +7,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,20 @@ def postgres_url() -> Iterator[str]:
 def mariadb_url() -> Iterator[str]:
     """URL of an empty MariaDB database of its own."""
     yield from _fresh(MARIADB, "SYNCKIT_TEST_MARIADB")
+
+
+@pytest.fixture(scope="module")
+def server_pair() -> Iterator[dict[str, str]]:
+    """URLs of an empty MariaDB database (local) and an empty PostgreSQL one (integration), for the tests of a whole file."""
+    fresh = contextmanager(_fresh)
+    with fresh(MARIADB, "SYNCKIT_TEST_MARIADB") as maria, fresh(POSTGRES, "SYNCKIT_TEST_POSTGRES") as postgres:
+        yield {"local": maria, "integration": postgres}
+
+
+@pytest.fixture
+def fresh_pair(mariadb_url: str, postgres_url: str) -> dict[str, str]:
+    """The same for one test."""
+    return {"local": mariadb_url, "integration": postgres_url}
 
 
 README = Path(__file__).parent / "acceptance" / "README.md"

@@ -34,6 +34,7 @@ from typing import Any, Literal
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 from written import State, rows_of, state_of, written
 
 from synckit.applying.progress import Run
@@ -169,8 +170,8 @@ class Half:
         self.skew = timedelta(0)
         self.tables = {name: schema.table(name) for name in tables}
         target = sa.make_url(url)
-        self.lite = target.get_backend_name() == "sqlite"
-        self.db_schema = None if self.lite else side
+        self.lite, self.maria = target.get_backend_name() == "sqlite", target.get_backend_name() in ("mariadb", "mysql")
+        self.db_schema = None if self.lite or self.maria else side
         self.engine = sa.create_engine(target, poolclass=sa.pool.NullPool)
         self.metadata = sa.MetaData(schema=self.db_schema)
         self.physical = {name: self._made(table) for name, table in self.tables.items()}
@@ -199,7 +200,7 @@ class Half:
     def _type(self, column: Column) -> Any:
         match column.kind:
             case "guid":
-                return sa.Text() if self.lite else sa.Uuid(as_uuid=False)
+                return sa.Text() if self.lite else sa.CHAR(36) if self.maria else sa.Uuid(as_uuid=False)
             case "integer" | "option":
                 return sa.BigInteger()
             case "boolean":
@@ -211,7 +212,7 @@ class Half:
             case "time":
                 return sa.Text() if self.lite else sa.Time()
             case "datetime":
-                return sa.Text() if self.lite else sa.TIMESTAMP(timezone=True)
+                return sa.Text() if self.lite else mysql.DATETIME(fsp=3) if self.maria else sa.TIMESTAMP(timezone=True)
         return sa.Text()
 
     def _default(self, column: Column) -> Any:
@@ -223,7 +224,7 @@ class Half:
 
     def _clockwork(self) -> Iterable[str]:
         """A clock that ticks a millisecond with every write, and triggers that stamp every written row with it."""
-        clock = "world_clock" if self.lite else f"{self.db_schema}.world_clock"
+        clock = f"{self.db_schema}.world_clock" if self.db_schema else "world_clock"
         yield f"CREATE TABLE {clock} (ms BIGINT)"
         yield f"INSERT INTO {clock} VALUES (0)"
         for table in self.tables.values():
@@ -236,6 +237,13 @@ class Half:
                     yield (
                         f'CREATE TRIGGER "{name}_{event}" AFTER {event} ON "{name}" WHEN {when} BEGIN UPDATE {clock} SET ms = ms + 1; '
                         f'UPDATE "{name}" SET "{modified}" = {now} WHERE "{uid}" = NEW."{uid}"; END'
+                    )
+            elif self.maria:
+                now = "(SELECT TIMESTAMPADD(MICROSECOND, ms * 1000, '1970-01-01 00:00:00.000') FROM world_clock)"
+                for event, when in (("INSERT", f"NEW.{modified} IS NULL"), ("UPDATE", f"NEW.{modified} <=> OLD.{modified}")):
+                    yield (
+                        f"CREATE TRIGGER {name}_{event} BEFORE {event} ON {name} FOR EACH ROW BEGIN IF {when} "
+                        f"THEN UPDATE world_clock SET ms = ms + 1; SET NEW.{modified} = {now}; END IF; END"
                     )
             else:
                 function = f'{self.db_schema}."{name}_tick"'
@@ -253,7 +261,7 @@ class Half:
 
     def set_clock(self) -> None:
         moment = self.world.now + self.skew
-        clock = "world_clock" if self.lite else f"{self.db_schema}.world_clock"
+        clock = f"{self.db_schema}.world_clock" if self.db_schema else "world_clock"
         self.sql(f"UPDATE {clock} SET ms = {int(moment.replace(tzinfo=UTC).timestamp() * 1000)}")
 
     def add(self, table: str, alias: str, values: dict[str, Any] | None = None, at: str | None = None, **more: Any) -> str:
@@ -305,7 +313,7 @@ class Half:
                 value = guid(value)
             elif self.lite and isinstance(value, (Decimal, date, time)) and not isinstance(value, datetime):
                 value = str(value)
-            elif isinstance(value, datetime):
+            elif isinstance(value, datetime) and not self.maria:
                 value = f"{value.isoformat(timespec='milliseconds')}Z" if self.lite else value.replace(tzinfo=UTC)
             stored[column.column] = value
         return stored
@@ -375,7 +383,7 @@ class World:
         local: dict[str, str] | str,
         integration: dict[str, str] | str,
         mappings: Sequence[dict[str, Any] | str] | str,
-        postgres_url: str | None = None,
+        urls: dict[Side, str] | None = None,
         config: dict[str, dict[str, Any]] | None = None,
         **settings: Any,
     ) -> None:
@@ -389,7 +397,7 @@ class World:
         for side in SIDES:
             given = described[side]
             schema = load_schema(given) if isinstance(given, str) else schema_of(side, given)
-            url = postgres_url or f"sqlite:///{(folder / f'{side}.db').as_posix()}"
+            url = urls[side] if urls else f"sqlite:///{(folder / f'{side}.db').as_posix()}"
             self.sides[side] = Half(self, side, schema, url, [t.name for t in schema.tables])
         self.local, self.integration = self.sides["local"], self.sides["integration"]
         self.path = folder / "workspace.yaml"
@@ -526,7 +534,7 @@ def make_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeW
     def make(local: Any, integration: Any, mappings: Any, **settings: Any) -> World:
         folder = tmp_path / f"world{len(worlds)}"
         folder.mkdir()
-        worlds.append(World(folder, local, integration, mappings, postgres_url=url, **settings))
+        worlds.append(World(folder, local, integration, mappings, urls=dict.fromkeys(SIDES, url) if url else None, **settings))
         return worlds[-1]
 
     yield make

@@ -1,6 +1,6 @@
 """A fault at the n-th call: every read, write and commit of both systems and the ledger passes through one wrapper that can fail.
 
-`Stage` holds a small world as files and a plan of it. `trial(n, mode)` puts the files back, applies the plan with the fault at call n,
+`Stage` holds a small world, as files or on servers, and a plan of it. `trial(n, mode)` puts both systems and the ledger back, applies the plan with the fault at call n,
 resumes, and lets `Checker`, plain SQL that knows nothing of synckit, look at what is left. Modes: "error before" the call, "error after"
 it (its answer is lost), "kill" (from that call on nothing reaches a database any more, as after kill -9), "kill after" it, "stall" (beyond
 the timeout, as a connection that is lost without an answer: the run is taken up again by itself), "stall after" it.
@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,6 +22,7 @@ import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "acceptance"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "applying"))
+from stores import TABLES, Files, Servers, uid_of
 from test_kill import a_busy_world
 from world import World
 
@@ -41,7 +41,6 @@ from synckit.workspace import Workspace, open_workspace
 
 MODES = ("error before", "error after", "kill", "kill after")
 STALLS = ("stall", "stall after")
-TABLES = {"local": ("customer", "contact", "currency"), "integration": ("account", "contact", "transactioncurrency")}
 OWN = ("system_modified_at", "modifiedon")
 
 
@@ -124,19 +123,16 @@ class Faults:
 class Checker:
     """Plain SQL over both databases, the histories that triggers wrote, and the ledger's tables."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, store: Files) -> None:
+        self.store = store
 
     def rows(self) -> dict[tuple[str, str, str], dict[str, Any]]:
-        found = {}
-        for side, tables in TABLES.items():
-            with closing(sqlite3.connect(self.folder / f"{side}.db")) as database:
-                database.row_factory = sqlite3.Row
-                for table in tables:
-                    uid = "system_id" if side == "local" else f"{table}id"
-                    for row in database.execute(f"SELECT * FROM {table}"):  # noqa: S608
-                        found[side, table, row[uid]] = {c: row[c] for c in row.keys() if c not in OWN}  # noqa: SIM118
-        return found
+        return {
+            (side, table, row[uid_of(side, table)]): {column: value for column, value in row.items() if column not in OWN}
+            for side, tables in TABLES.items()
+            for table in tables
+            for row in self.store.ask(side, f"SELECT * FROM {table}")  # noqa: S608
+        }
 
     def couplings(self) -> set[tuple[Any, ...]]:
         """Every coupling, with whether it has its two stamps."""
@@ -156,19 +152,13 @@ class Checker:
         return {line for query in asked for line in self._ledger(query)}
 
     def _ledger(self, query: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.folder / "ledger.db")) as database:
-            return database.execute(query).fetchall()
+        return [tuple(row.values()) for row in self.store.ask("ledger", query)]
 
     def histories(self) -> list[str]:
         """Double creates, resurrected deletes and deletes that nobody planned, out of what the triggers wrote."""
-        wrong = []
-        for side in TABLES:
-            with closing(sqlite3.connect(self.folder / f"{side}.db")) as database:
-                twice = database.execute(
-                    "SELECT tbl, key, count(*) FROM history WHERE op = 'INSERT' GROUP BY tbl, key HAVING count(*) > 1"
-                )
-                wrong += [f"{side} {t} {k} was created {n} times" for t, k, n in twice]
-        return wrong
+        twice = "SELECT tbl, k, count(*) AS n FROM history WHERE op = 'INSERT' GROUP BY tbl, k HAVING count(*) > 1"
+        found = [(side, line) for side in TABLES for line in self.store.ask(side, twice)]
+        return [f"{side} {line['tbl']} {line['k']} was created {line['n']} times" for side, line in found]
 
     def leftovers(self) -> list[str]:
         """What a run that has come to its end leaves nowhere."""
@@ -182,10 +172,6 @@ class Checker:
         return [f"{n} {what}" for what, query in asked.items() if (n := self._ledger(query)[0][0])]
 
 
-def dump(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix == ".db"}
-
-
 def _none_in_bulk(applier: Any, name: str, in_pass: str, rows: pa.Table) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array([False] * rows.num_rows, pa.bool_())])
 
@@ -194,19 +180,14 @@ class Stage:
     """A world, a plan of it, edits by others between plan and apply, and what a run without faults makes of them. With `undo` the plan is
     the undo of that run, and its undo in turn with `again`. Without `bulk` every row is sent line by line, as rows of special kinds are."""
 
-    def __init__(self, undo: bool = False, again: bool = False, bulk: bool = True) -> None:
+    def __init__(self, undo: bool = False, again: bool = False, bulk: bool = True, urls: dict[str, str] | None = None) -> None:
         self.bulk = bulk
         shm = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else None))
-        self.checker = Checker(self.folder)
-        w = a_busy_world(lambda local, integration, mappings: World(self.folder, local, integration, mappings))
-        for side, tables in TABLES.items():
-            half = w.sides[side]  # type: ignore[index]
-            half.sql("CREATE TABLE history (op TEXT, tbl TEXT, key TEXT)")
-            for table in tables:
-                uid = "system_id" if side == "local" else f"{table}id"
-                for op, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
-                    half.sql(f"CREATE TRIGGER h_{table}_{op} AFTER {op} ON {table} BEGIN INSERT INTO history VALUES ('{op}', '{table}', {row}.{uid}); END")  # noqa: S608  # fmt: skip
+        self.store = Servers(self.folder, urls) if urls else Files(self.folder)
+        self.checker = Checker(self.store)
+        w = a_busy_world(lambda local, integration, mappings: World(self.folder, local, integration, mappings, urls=urls))
+        self.store.watch()
         w.local.add("customer", "E", no="E", name="Equal")
         w.integration.add("account", "GE", name="Equal")
         w.couple("CUSTOMER", "E", "GE", never=True)
@@ -221,7 +202,7 @@ class Stage:
             self.apply()
             with open_workspace(self.workspace) as ws:
                 self.plan = ws.plan_undo(max(ws.ledger.runs().column("id").to_pylist()))
-        self.start = dump(self.folder)
+        self.store.keep()
         self.before = self.checker.rows(), self.checker.couplings()
         with Faults().watching() as whole:
             self.apply()
@@ -234,14 +215,8 @@ class Stage:
             self.next = self._next(ws)
 
     def close(self) -> None:
+        self.store.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def put_back(self, files: dict[str, bytes]) -> None:
-        for path in self.folder.iterdir():
-            if ".db" in path.name:
-                path.unlink()
-        for name, content in files.items():
-            (self.folder / name).write_bytes(content)
 
     def way(self) -> Any:
         """Bulk, or line by line."""
@@ -261,7 +236,7 @@ class Stage:
 
     def trial(self, fatal: int, mode: str, in_resume: int = 0, next_plan: bool = False) -> tuple[bool, int, list[str]]:
         """(whether the fault was reached, records looked at, what is wrong) after apply with the fault, and resume."""
-        self.put_back(self.start)
+        self.store.put_back()
         with Faults(fatal, mode).watching() as faults, suppress(SynckitError, Killed):
             self.apply()
         if in_resume:

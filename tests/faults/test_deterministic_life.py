@@ -19,8 +19,9 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from harness import MODES, Faults, Killed, dump
+from harness import MODES, Faults, Killed
 from life_checker import TABLE, LifeChecker, history
+from stores import dump
 from world import START, World, guid, mapping
 
 from synckit.applying.refusals import to_accept

@@ -10,9 +10,11 @@ from harness import MODES, STALLS, Stage
 EVERY = (*MODES, *STALLS)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["in bulk", "line by line"])
+@pytest.fixture(scope="module", params=[(True, False), (False, False), (True, True)], ids=["in bulk", "line by line", "on servers"])
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    made = Stage(bulk=request.param)
+    """A pair of SQLite files; the last one MariaDB and PostgreSQL."""
+    bulk, on_servers = request.param
+    made = Stage(bulk=bulk, urls=request.getfixturevalue("server_pair") if on_servers else None)
     yield made
     made.close()
 
@@ -35,16 +37,22 @@ def test_a_fault_at_every_seventh_call(stage: Stage) -> None:
     told("every seventh call", len(calls), records, found)
 
 
+LONG = [pytest.param(on_servers, 1, marks=pytest.mark.long) for on_servers in (False, True)]
+
+
+@pytest.mark.parametrize(
+    ("on_servers", "step"), [(False, 8), *LONG], ids=["every eighth call", "every call", "every call, servers"]
+)
 @pytest.mark.parametrize("again", [False, True], ids=["undo", "undo of the undo"])
-def test_a_fault_while_a_run_is_taken_back(again: bool) -> None:
-    undo = Stage(undo=True, again=again)
+def test_a_fault_while_a_run_is_taken_back(request: pytest.FixtureRequest, again: bool, on_servers: bool, step: int) -> None:
+    undo = Stage(undo=True, again=again, urls=request.getfixturevalue("fresh_pair") if on_servers else None)
     try:
         found, records = [], 0
-        calls = range(2, len(undo.calls) + 1, 8)
+        calls = range(2, len(undo.calls) + 1, step)
         for n in calls:
-            _, looked, wrong = undo.trial(n, EVERY[(n // 8) % 6])
+            _, looked, wrong = undo.trial(n, EVERY[(n // step) % 6])
             found, records = found + wrong, records + looked
-        told("taking back, every eighth call", len(calls), records, found)
+        told(f"taking back, every {step}. call", len(calls), records, found)
     finally:
         undo.close()
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import dump
 from incremental import marks_at_stamps
+from stores import dump
 from world import World, guid, mapping
 
 from synckit.applying.refusals import to_accept

@@ -46,7 +46,7 @@ def workspace(request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str,
     monkeypatch.setenv("SHOP_PASSWORD", SECRET)
     monkeypatch.setitem(sys.modules, "keyring", SimpleNamespace(get_password=lambda service, user: SECRET))
     w = World(tmp_path, {"customer": "no code20 key, name text50"}, {"account": "name text100"},
-              [mapping("CUSTOMER", "customer > account", "name <> name")], postgres_url=postgres_url)  # fmt: skip
+              [mapping("CUSTOMER", "customer > account", "name <> name")], urls={"local": postgres_url, "integration": postgres_url})  # fmt: skip
     for name in "AB":
         w.local.add("customer", name, no=name, name=f"Acme {name}")
         w.integration.add("account", f"G{name}", name=f"Acme {name}" if name == "A" else "Beta")
