@@ -192,6 +192,23 @@ def test_a_login_that_is_refused_never_prints_the_password(variant, request, ser
     assert error.startswith("local:") and SECRET not in error
 
 
+def test_a_wrong_password_of_a_user_that_exists(variant, mariadb_url):
+    url = sa.make_url(mariadb_url)
+    user = f"reader_{url.database[-8:]}"
+    engine = sa.create_engine(url)
+    with engine.begin() as root:
+        root.exec_driver_sql(f"CREATE USER {user}@localhost IDENTIFIED BY 'the right one'")
+    try:
+        path = variant("'sqlite:///business_central.db'", f"'{url.set(username=user, password=SECRET).render_as_string(False)}'")
+        (error,) = errors(path)
+        for text in (error, refused(lambda: plan(path))):
+            assert f'refused the user "{user}"' in text and "check user and password" in text and SECRET not in text
+    finally:
+        with engine.begin() as root:
+            root.exec_driver_sql(f"DROP USER {user}@localhost")
+        engine.dispose()
+
+
 def test_a_variable_that_is_not_set(variant, monkeypatch):
     monkeypatch.delenv("BC_PASSWORD", raising=False)
     path = variant("'sqlite:///business_central.db'", "postgresql://reader:${BC_PASSWORD}@127.0.0.1/bc")
