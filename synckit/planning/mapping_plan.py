@@ -116,6 +116,7 @@ class MappingPlanner:
         threads = self._value("SELECT current_setting('threads')")
         for number in (1, threads):
             self.con.execute(f"SET threads = {number}")
+        pa.default_memory_pool().release_unused()
 
     def _versions_known(self) -> None:
         """A modified-on column that is empty in every row tells neither what changed nor whether a row is still as it was."""
@@ -324,12 +325,14 @@ class MappingPlanner:
         deferred: list[dict[str, Any]] = []
         created_in = self._each_pass(planned_creates)
         alike = {p: self._unjudged(p, resembling(self, p, created_in[p])) for p in bound.passes}
+        self.give_back()
 
         def describing(me: MappingPlanner, in_pass: Pass) -> Described:
             likely = alike[in_pass].filter(pc.greater_equal(alike[in_pass].column("score"), THRESHOLD))
             return describe(me, in_pass, created_in[in_pass], set(likely.column("record").to_pylist()))
 
         described = self._each_pass(describing)
+        self.give_back()
         for in_pass in bound.passes:
             made[in_pass] = created = created_in[in_pass]
             if created.table.num_rows:
