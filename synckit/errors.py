@@ -21,3 +21,7 @@ class SynckitError(Exception):
 class PassingError(SynckitError):
     """Something that passes by itself: a lost connection, a deadlock, a lock held by another program. Nothing that was sent and not
     committed has been kept; what was committed has to be looked up. Trying again later is the remedy."""
+
+
+class LostConnectionError(PassingError):
+    """A server ended a connection, or the network did."""

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synckit.errors import SynckitError
+from synckit.errors import LostConnectionError, SynckitError
 from synckit.ledger.ledger import Ledger
 from synckit.mapping.model import PASS_DIRECTION, Pass, Workspace
 from synckit.mapping.order import dependency_order
@@ -152,6 +152,9 @@ def with_local_currency(planning: Planning, bound: BoundMapping, known: pa.Table
     return pa.concat_tables([own.select(NO_KNOWN.names).cast(NO_KNOWN), pa.Table.from_pylist([row], NO_KNOWN)])
 
 
+WAITS = (1.0, 5.0)  # seconds before planning begins anew after a lost connection
+
+
 def plan_run(
     workspace: Workspace,
     systems: Mapping[Side, System],
@@ -168,15 +171,23 @@ def plan_run(
     A full synchronisation makes a create of every uncoupled row inside the filter, whatever `only_coupled` says, and compares every
     coupled row whose source passes the source side's filter; an incremental run looks at what is newer than the watermarks and at
     what is due (documentation of the reference; design section 5). Option mappings take no part in an incremental run of all.
+    A connection that is lost on the way is waited for: planning then begins anew, as both systems are read at one moment.
     """
-    with planning_run(workspace, systems, ledger, request, now, rulebook, progress) as planning:
-        bound, order = planning.bound, dependency_order(workspace.mappings)
-        if names is not None:
-            wanted = {workspace.mapping(x).name for x in names}
-            chosen = [n for n in order if n in wanted]
-        else:
-            chosen = [n for n in order if request.kind == "full" or bound[n].mapping.kind != "option"]
-        return assemble(planning, plan_mappings(planning, chosen), order=chosen, operator=operator, whole=names is None)
+    for wait in (*WAITS, None):
+        try:
+            with planning_run(workspace, systems, ledger, request, now, rulebook, progress) as planning:
+                bound, order = planning.bound, dependency_order(workspace.mappings)
+                if names is not None:
+                    wanted = {workspace.mapping(x).name for x in names}
+                    chosen = [n for n in order if n in wanted]
+                else:
+                    chosen = [n for n in order if request.kind == "full" or bound[n].mapping.kind != "option"]
+                return assemble(planning, plan_mappings(planning, chosen), order=chosen, operator=operator, whole=names is None)
+        except LostConnectionError as lost:
+            if wait is None:
+                raise SynckitError(f"{lost.message} It was tried {len(WAITS) + 1} times; nothing has been written.") from None
+            time.sleep(wait)
+    raise AssertionError("unreachable")
 
 
 @contextmanager

@@ -250,10 +250,24 @@ class SideReader:
         """CREATE TABLE `table` AS `select` (or add to it), which reads the staged rows as {rows} and may join lookup tables."""
         schema = self.schema(whole)
         cursor = con.cursor()
-        staged = (batch.cast(schema) if batch.schema != schema else batch for batch in self.batches(whole, keys, where))
-        cursor.register("s_rows", pa.RecordBatchReader.from_batches(schema, staged))
+        failed: list[Exception] = []
+
+        def staged() -> Iterator[pa.RecordBatch]:
+            try:
+                for batch in self.batches(whole, keys, where):
+                    yield batch.cast(schema) if batch.schema != schema else batch
+            except Exception as problem:
+                failed.append(problem)
+                raise
+
+        cursor.register("s_rows", pa.RecordBatchReader.from_batches(schema, staged()))
         verb = f"INSERT INTO {table}" if more else f"CREATE TABLE {table} AS"
-        cursor.execute(f"{verb} {select.replace('{rows}', 's_rows')}")
+        try:
+            cursor.execute(f"{verb} {select.replace('{rows}', 's_rows')}")
+        except duckdb.Error:
+            if failed:  # what the system said, and not DuckDB's account of it
+                raise failed[0] from None
+            raise
         cursor.unregister("s_rows")
         cursor.close()
 

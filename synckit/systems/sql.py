@@ -182,9 +182,8 @@ class SqlSystem:
             if used.library != "sqlite3":
                 raise SynckitError(f"{self._sentence} is still being read; close its snapshot before writing.")
         engine = connect.engine(url, self.where, writing=True, timeouts=self._timeouts)
-        stack.callback(engine.dispose)
         connection = connect.connected(engine.connect, url, self.where)
-        stack.callback(connection.close)
+        stack.callback(connect.let_go, connection)
         return connection, {}
 
     @contextmanager
@@ -315,8 +314,7 @@ class SqlSystem:
         try:
             yield CursorRows(connection)
         finally:
-            connection.close()
-            engine.dispose()
+            connect.let_go(connection)
 
     @contextmanager
     def _reading(self) -> Iterator[Source]:
@@ -333,8 +331,7 @@ class SqlSystem:
         except SQLAlchemyError as problem:
             raise self._error(problem, url, "could not be inspected") from None
         finally:
-            connection.close()
-            engine.dispose()
+            connect.let_go(connection)
 
     def _inspect(self, source: Source, table: Table) -> dict[str, Physical] | None:
         name = self.physical_table(table)
@@ -357,7 +354,10 @@ class SqlSystem:
             default = str(column.get("default") or "")
             drawn = bool(column.get("identity")) or default.startswith("nextval(")
             drawn = drawn or (self.dialect == "mariadb" and column.get("autoincrement") is True)
-            columns[column["name"]] = physical(self.dialect, column["name"], declared, column["type"], drawn)
+            called = column["name"]
+            if self.dialect == "mariadb":  # SQLAlchemy leaves a backtick in a name doubled, as it stands in CREATE TABLE
+                called = called.replace("``", "`")
+            columns[called] = physical(self.dialect, called, declared, column["type"], drawn)
         return columns
 
     def _layout(self, source: Source, table: Table) -> Layout:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from synckit.errors import PassingError, SynckitError
@@ -218,6 +219,13 @@ def connected(attempt: Callable[[], T], url: sa.URL, where: str) -> T:
                 raise (SynckitError if refused else PassingError)(_why(text, url, where)) from None
         time.sleep(_BACK_OFF_SECONDS)
     raise AssertionError("unreachable")
+
+
+def let_go(connection: sa.Connection) -> None:
+    """Close a connection and its engine. One that is lost cannot be closed in order: what was said when it was lost is what counts."""
+    with suppress(SQLAlchemyError):
+        connection.close()
+    connection.engine.dispose()
 
 
 def _why(text: str, url: sa.URL, where: str) -> str:

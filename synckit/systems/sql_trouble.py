@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sqlalchemy.exc import DBAPIError
 
-from synckit.errors import PassingError, SynckitError
+from synckit.errors import LostConnectionError, PassingError, SynckitError
 
 Kind = Literal["lost", "deadlock", "locked", "slow", "full", "read-only"]
 
@@ -59,7 +59,7 @@ def explained(kind: Kind, where: str, words: str, lock_timeout: float, statement
     start = where[:1].upper() + where[1:]
     said = f" It said: {words}" if words else ""
     if kind == "lost":
-        return PassingError(f"The connection to {where} was lost.{said}")
+        return LostConnectionError(f"The connection to {where} was lost.{said}")
     if kind == "deadlock":
         return PassingError(f"{start} took back what was sent, because another program wrote the same rows at the same time.{said}")
     if kind == "locked":

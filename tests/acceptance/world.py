@@ -527,14 +527,18 @@ class World:
 
 @pytest.fixture
 def make_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeWorld]:
-    """Makes the worlds of a test and closes them; on SQLite, or as the mark `on_both` says."""
+    """Makes the worlds of a test and closes them; on SQLite, or as the mark `on_both` says; "servers" is MariaDB beside PostgreSQL."""
     worlds: list[World] = []
-    url = request.getfixturevalue("postgres_url") if getattr(request, "param", "sqlite") == "postgresql" else None
+    param, urls = getattr(request, "param", "sqlite"), None
+    if param == "postgresql":
+        urls = dict.fromkeys(SIDES, request.getfixturevalue("postgres_url"))
+    elif param == "servers":
+        urls = request.getfixturevalue("fresh_pair")
 
     def make(local: Any, integration: Any, mappings: Any, **settings: Any) -> World:
         folder = tmp_path / f"world{len(worlds)}"
         folder.mkdir()
-        worlds.append(World(folder, local, integration, mappings, urls=dict.fromkeys(SIDES, url) if url else None, **settings))
+        worlds.append(World(folder, local, integration, mappings, urls=urls, **settings))
         return worlds[-1]
 
     yield make

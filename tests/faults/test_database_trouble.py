@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -23,9 +24,11 @@ from synckit.errors import PassingError, SynckitError
 from synckit.ledger import database as ledger_database
 from synckit.mapping.model import SystemConfig
 from synckit.mapping.schema import Column, Schema, Table
+from synckit.planning import engine as engine_module
 from synckit.systems.marks import NAME
 from synckit.systems.protocol import Write
 from synckit.systems.sql import SqlSystem
+from synckit.systems.sql_read import SqlSnapshot
 from synckit.systems.sql_write import SqlWriter
 
 ROWS = 12
@@ -101,6 +104,48 @@ def test_a_connection_cut_in_the_middle_of_a_run_is_taken_up_again(make_world: M
         run = apply(w)
     assert run.status == "finished" and len(calls) == 3  # three chunks; what the second one had sent was found not to be there
     created_once(w)
+
+
+def cut_readers(snapshot: SqlSnapshot) -> None:
+    """Both servers end every connection to the two databases."""
+    for side in snapshot.world.sides.values():  # type: ignore[attr-defined]
+        ask = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        if side.maria:
+            ask = "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
+        for (number,) in side.sql(ask):
+            if side.maria:
+                with suppress(sa.exc.OperationalError):  # it has just ended by itself
+                    side.sql(f"KILL CONNECTION {number}")
+    time.sleep(0.1)
+
+
+@pytest.mark.parametrize("make_world", ["servers"], indirect=True)
+@pytest.mark.parametrize("tries", [1, 3])
+def test_connections_cut_while_planning(make_world: MakeWorld, tries: int) -> None:
+    """Whichever read it is: planning begins anew; where that is of no use one sentence of the system's, and the next plan is whole."""
+    w = a_pair(make_world)
+    whole, said, number = w.plan().sentence(), set(), 0
+    while True:
+        number += 1
+        with (
+            mock.patch.object(SqlSnapshot, "world", w, create=True),
+            mock.patch.object(engine_module, "WAITS", (0.0,) * (tries - 1)),
+            once(SqlSnapshot, "read", cut_readers, at=number) as reads,
+        ):
+            try:
+                assert w.plan().sentence() == whole
+            except SynckitError as problem:
+                said.add(str(problem))
+        if len(reads) < number:
+            break
+    assert number > 4
+    if tries == 3:
+        assert not said
+    else:
+        assert all(re.match("The connection to the (local|integration) system .* was lost", sentence) for sentence in said)
+        assert len(said) >= 2 and all(sentence.endswith("nothing has been written.") for sentence in said)
 
 
 @pytest.mark.parametrize("make_world", ["postgresql"], indirect=True)

@@ -103,19 +103,18 @@ def test_values_stay_values_in_every_output(hostile: World, command: Callable[..
     assert len(books) == 2
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def weird(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A workspace whose tables and columns are called so that no statement survives a name that is not quoted."""
     urls = {side: f"sqlite:///{tmp_path}/{side}.db" for side in ("local", "integration")}
-    if request.param == "postgresql":
-        urls["integration"] = request.getfixturevalue("postgres_url")
+    if request.param != "sqlite":
+        urls["integration"] = request.getfixturevalue("postgres_url" if request.param == "postgresql" else "mariadb_url")
     described: dict[str, Any] = {"ledger": "ledger.db"}
     for side, url in urls.items():
         engine = sa.create_engine(url)
-        names = {
-            k: v.replace("%", "pc") if "postgres" in url else v for k, v in COLUMNS.items()
-        }  # a % in a column is the driver's own trouble
-        table = sa.Table(TABLE, sa.MetaData(), *(sa.Column(c, sa.Text, primary_key=k == "id") for k, c in names.items()))
+        # a % in a column is the drivers' own trouble
+        names = {k: v if "sqlite" in url else v.replace("%", "pc") for k, v in COLUMNS.items()}
+        table = sa.Table(TABLE, sa.MetaData(), *(sa.Column(c, sa.String(100), primary_key=k == "id") for k, c in names.items()))
         table.metadata.create_all(engine)
         with engine.begin() as connection:
             for n, value in enumerate(VALUES[:4]):
