@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stores import Files, Servers, uid_of
 from world import MakeWorld, World, mapping
 
 from synckit.applying.progress import Run
@@ -28,15 +29,16 @@ MOMENTS = 20
 
 
 class Stage:
-    """A workspace whose files are put back as they were before each apply, one plan of it, and the process that starts the doomed."""
+    """A workspace that is put back as it was before each apply, one plan of it, and the process that starts the doomed."""
 
-    def __init__(self, workspace: Path, rows: int) -> None:
+    def __init__(self, workspace: Path, rows: int, store: Files | None = None) -> None:
         self.workspace, self.rows, self.folder = workspace, rows, workspace.parent
+        self.store = store or Files(self.folder)
         self.plan = self.folder / "the.plan"
         with open_workspace(workspace) as ws:
             plan = ws.plan_full()
             plan.save(str(self.plan))
-        self.kept = {path: path.read_bytes() for path in self.folder.iterdir() if path.suffix == ".db"}
+        self.store.keep()
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "killed.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
@@ -47,14 +49,11 @@ class Stage:
 
     def __exit__(self, *error: object) -> None:
         self.process.communicate(timeout=60)
+        self.store.close()
 
     def apply(self, moment: int = 0) -> dict[str, Any]:
         """Everything as it was, then apply in a process that is killed at `moment`; how it ended and which moments it passed."""
-        for path in self.folder.iterdir():
-            if ".db" in path.name:
-                path.unlink()
-        for path, content in self.kept.items():
-            path.write_bytes(content)
+        self.store.put_back()
         assert self.process.stdin is not None and self.process.stdout is not None
         order = {"workspace": str(self.workspace), "plan": str(self.plan), "moment": moment, "rows": self.rows}
         self.process.stdin.write(json.dumps(order) + "\n")
@@ -155,41 +154,33 @@ def of_jobs(ws: Workspace) -> list[tuple[Any, ...]]:
     return sorted(tuple(row) for row in jobs[["mapping", "direction", *COUNTERS]].itertuples(index=False))
 
 
-def no_row_twice_none_alone(folder: Path, expected: dict[str, Counter[str]]) -> None:
+COUPLED = (("local", "customer", "CUSTOMER"), ("integration", "account", "CUSTOMER"), ("local", "contact", "CONTACT"), ("integration", "contact", "CONTACT"))  # fmt: skip
+
+
+def no_row_twice_none_alone(store: Files, expected: dict[str, Counter[str]], told: str) -> None:
     """Each name stands on each side as often as after a run that was not cut off, and every row has exactly one coupling."""
-    for file, tables in (("local.db", ("customer", "contact")), ("integration.db", ("account", "contact"))):
-        with sqlite3.connect(folder / file) as database:
-            for table in tables:
-                names = Counter(name for (name,) in database.execute(f"SELECT name FROM {table}"))  # noqa: S608
-                assert names == expected[f"{file} {table}"], f"{folder.name}: {file} {table}"
-    with sqlite3.connect(folder / "ledger.db") as ledger:
-        ledger.execute("ATTACH ? AS local", (str(folder / "local.db"),))
-        ledger.execute("ATTACH ? AS integration", (str(folder / "integration.db"),))
-        for side, table, name in (("local", "customer", "CUSTOMER"), ("integration", "account", "CUSTOMER"), ("local", "contact", "CONTACT"),
-                                  ("integration", "contact", "CONTACT")):  # fmt: skip
-            uid = "system_id" if side == "local" else f"{table}id"
-            query = f"SELECT t.name FROM {side}.{table} t LEFT JOIN main.coupling c ON c.mapping = ? AND c.{side}_key = t.{uid} "  # noqa: S608
-            alone = ledger.execute(query + "WHERE c.id IS NULL", (name,)).fetchall()
-            assert alone == ([("Fails",)] if (side, table) == ("local", "customer") else []), f"{folder.name}: {side} {table}"
-            lost = f"SELECT count(*) FROM main.coupling WHERE mapping = ? AND {side}_key NOT IN (SELECT {uid} FROM {side}.{table})"  # noqa: S608
-            assert ledger.execute(lost, (name,)).fetchall() == [(0,)], f"{folder.name}: {side} {table}"
+    assert names_of(store) == expected, told
+    for side, table, name in COUPLED:
+        keys = {row["k"]: row["name"] for row in store.ask(side, f"SELECT {uid_of(side, table)} AS k, name FROM {table}")}  # noqa: S608
+        coupled = [row["k"] for row in store.ask("ledger", f"SELECT {side}_key AS k FROM coupling WHERE mapping = '{name}'")]  # noqa: S608
+        assert len(coupled) == len(set(coupled)) and not set(coupled) - keys.keys(), f"{told}: lost, {side} {table}"
+        alone = [name for key, name in keys.items() if key not in coupled]
+        assert alone == (["Fails"] if (side, table) == ("local", "customer") else []), f"{told}: {side} {table}"
 
 
-def names_of(folder: Path) -> dict[str, Counter[str]]:
-    found = {}
-    for file, tables in (("local.db", ("customer", "contact")), ("integration.db", ("account", "contact"))):
-        with sqlite3.connect(folder / file) as database:
-            for table in tables:
-                found[f"{file} {table}"] = Counter(n for (n,) in database.execute(f"SELECT name FROM {table}"))  # noqa: S608
-    return found
+def names_of(store: Files) -> dict[str, Counter[str]]:
+    return {f"{side} {t}": Counter(row["name"] for row in store.ask(side, f"SELECT name FROM {t}")) for side, t, _ in COUPLED}  # noqa: S608
 
 
+@pytest.mark.parametrize("make_world", ["sqlite", "servers"], indirect=True)
 def test_killed_at_twenty_moments_and_resumed(make_world: MakeWorld) -> None:
+    """On files; and with the process gone in the middle of its transactions on MariaDB and PostgreSQL."""
     w = a_busy_world(make_world)
-    with Stage(w.path, rows=2) as stage:
+    urls = {side: half.url for side, half in w.sides.items() if not half.lite}
+    with Stage(w.path, rows=2, store=Servers(w.folder, urls) if urls else None) as stage:  # type: ignore[arg-type]
         whole = stage.apply()
         assert whole["ended"] == 0 and len(whole["passed"]) > 60
-        expected = names_of(stage.folder)
+        expected = names_of(stage.store)
         assert all(n == 1 for names in expected.values() for n in names.values())
         with open_workspace(w.path) as ws:
             jobs = of_jobs(ws)
@@ -198,9 +189,10 @@ def test_killed_at_twenty_moments_and_resumed(make_world: MakeWorld) -> None:
             end = stage.apply(moment)
             assert end["ended"] == -signal.SIGKILL and len(end["passed"]) == moment
             kinds.add(end["passed"][-1])
+            told = f"killed at moment {moment}: {end['passed'][-1]}"
             with open_workspace(w.path) as ws:
-                finished(ws, jobs, f"killed at moment {moment}: {end['passed'][-1]}", again=number % 5 == 0)
-            no_row_twice_none_alone(stage.folder, expected)
+                finished(ws, jobs, told, again=number % 5 == 0)
+            no_row_twice_none_alone(stage.store, expected, told)
         assert kinds == set(whole["passed"])  # every kind of moment was one of the twenty
 
 
