@@ -20,6 +20,7 @@ from synckit.cli_verbs import register
 from synckit.errors import SynckitError
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import load_plan
+from synckit.reports.plan_lists import changes_list, dispositions_of, records_list
 from synckit.reports.plan_text import frame_view, lines_of, plan_view
 from synckit.reports.wording import safe
 from synckit.workspace import Workspace
@@ -41,7 +42,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print plain values for a pro
 Mappings = Annotated[list[str] | None, typer.Option("--mapping", "-m", help="Only this mapping (may be given several times).")]
 Out = Annotated[str | None, typer.Option("--out", "-o", help="Save the plan in this file.")]
 Accept = Annotated[list[str] | None, typer.Option("--accept", help="Let this mapping create although coupling is recommended.")]
-Limit = Annotated[int | None, typer.Option("--limit", help="At most so many lines.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many lines.")]
 
 
 # -- planning ------------------------------------------------------------------------------------------------------------------------
@@ -65,9 +66,13 @@ def plan_full(
 def show_plan(
     plan: Annotated[str, typer.Argument(help="A saved plan.")],
     mapping: Annotated[str | None, typer.Option("--mapping", "-m", help="Only this mapping.")] = None,
-    disposition: Annotated[str | None, typer.Option("--disposition", "-d", help="Only records with this disposition.")] = None,
+    disposition: Annotated[
+        str | None,
+        typer.Option("--disposition", "-d", help="Only records with this disposition, or under this heading of the table."),
+    ] = None,
     changes: Annotated[bool, typer.Option("--changes", help="One line per field that is written.")] = False,
     rows: Annotated[bool, typer.Option("--rows", help="One line per record.")] = False,
+    keys: Annotated[bool, typer.Option("--keys", help="One line per record, with the keys of both sides, to decide by.")] = False,
     excel: Annotated[str | None, typer.Option("--excel", help="Write an Excel workbook in which a colleague can decide.")] = None,
     drift: Annotated[bool, typer.Option("--drift", help="How old the plan is, and which of its rows have changed since.")] = False,
     workspace: WorkspaceOption = None,
@@ -78,19 +83,23 @@ def show_plan(
     loaded = load_plan(plan)
     if drift:
         with opened(workspace) as ws, reading(what="Comparing"):
-            found = ws.drift(loaded)
+            drifted = ws.drift(loaded)
         if not as_json:
-            show(found.sentence())
-        frame(found.frame, as_json, "", limit)
+            show(drifted.sentence())
+        frame(drifted.frame, as_json, "", limit)
     elif excel is not None:
         loaded.to_excel(excel)
         show(
             f"Written: {safe(excel)}. Its decisions come back with: synckit decide {safe(plan)} --excel {safe(excel)} --out NEW.plan"
         )
     elif changes:
-        frame(loaded.changes(mapping), as_json, "The plan writes no field.", limit)
-    elif rows or disposition is not None:
-        frame(loaded.records(mapping, disposition), as_json, "The plan has no such record.", limit)
+        found = loaded.changes(mapping)
+        if disposition is not None:
+            found = found[found["disposition"].isin(dispositions_of(disposition))]
+        frame(found if as_json else changes_list(found), as_json, "The plan writes no such field.", limit)
+    elif rows or keys or disposition is not None or mapping is not None:
+        found = loaded.records(mapping, None if disposition is None else dispositions_of(disposition))
+        frame(found if as_json else records_list(loaded, found, keys), as_json, "The plan has no such record.", limit)
     elif as_json:
         tell(loaded.to_dict())
     else:
@@ -133,12 +142,25 @@ def decide(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Take decisions on a plan; a new plan is saved, the old one stays as it is."""
-    changed = load_plan(plan)
+    loaded = changed = load_plan(plan)
+    if not any((exclude, disposition, warning, local, integration, whole, excel, resolve, couple, create, not_the_same, use)):
+        raise SynckitError(
+            "Say what to decide, such as --exclude KEY or --excel FILE; nothing was saved. Try: synckit decide --help"
+        )
+    if use is not None and resolve is None and not couple:
+        raise SynckitError(
+            "--use says whose values win: name the conflict (--resolve KEY) or the two records (--couple KEY=KEY) with it."
+        )
     if excel is not None:
         changed = changed.with_decisions(excel)
     for key in exclude or []:
         rows = changed.records(mapping)
-        side = "local" if key in set(rows["local_key"]) else "integration"
+        side = next((s for s in ("local", "integration") if key in set(rows[f"{s}_key"])), None)
+        if side is None:
+            raise SynckitError(
+                f'The plan has no record of {mapping or "any mapping"} with the key "{key}". `synckit show {safe(plan)} --keys` lists them; '
+                'by other fields: --mapping NAME --exclude-local "Name: *test*".'
+            )
         changed = changed.exclude(mapping, **{side: key})  # type: ignore[arg-type]
     if disposition is not None or warning is not None:
         changed = changed.exclude(mapping, disposition=disposition, warning=warning)
@@ -148,6 +170,8 @@ def decide(
         with opened(workspace) as ws:
             changed = ws.exclude(changed, mapping, local=local, integration=integration)
     if whole:
+        if mapping is None:
+            raise SynckitError("Name the mapping to leave out: --mapping NAME.")
         changed = changed.exclude(mapping)
     if resolve is not None:
         if mapping is None:
@@ -156,6 +180,8 @@ def decide(
         changed = changed.resolve(mapping, local=resolve, use=json.loads(how) if how.startswith("{") else how)
     changed = judge(changed, mapping, couple or [], create or [], not_the_same or [], use if resolve is None else None)
     changed.save(out)
+    if changed.decisions == loaded.decisions:
+        show("No record of the plan is concerned: the new plan is the same.")
     show(f"{changed.sentence()}\nSaved as {safe(out)}.")
 
 

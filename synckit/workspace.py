@@ -363,6 +363,10 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         asked: dict[Side, FilterText] = {side: text for side, text in given.items() if text is not None}
         if not asked:
             raise SynckitError("Say which records to leave out: local= or integration= with a filter.")
+        if not all(text.strip() if isinstance(text, str) else text for text in asked.values()):
+            raise SynckitError(
+                f"The filter is empty: every record would be left out. To leave out all of {name}, exclude the mapping."
+            )
         rows = plan.records(name, CARRIED_OUT)
         hit = pd.Series(False, index=rows.index)
         for side, text in asked.items():

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import html
-import re
 from typing import Any
 
-from synckit.reports.wording import count_of, quoted, safe
+from synckit.reports.wording import count_of, field_change, quoted, safe
 
 Facts = dict[str, Any]
 #: What matters most comes first.
@@ -179,13 +178,8 @@ def _pass(p: Facts) -> list[str]:
 
 
 def _field(change: Facts) -> str:
-    """A field's old and new value; what a business rule writes is called by what it is about."""
-    name, values = safe(change["field"]), [change["old"], change["new"]]
-    rule = re.fullmatch(r"[a-z_]+\.([a-z_]+)", name)
-    if rule:
-        name = f"{rule[1].replace('_', ' ').capitalize()} (by a business rule)"
-        values = [re.sub(r"(\.\d*?)0+$", r"\1", v).removesuffix(".") if isinstance(v, str) else v for v in values]
-    return f"{name}: {quoted(values[0])} -> {quoted(values[1])}"
+    name, old, new = field_change(change["field"], change["old"], change["new"])
+    return f"{name}: {quoted(old)} -> {quoted(new)}"
 
 
 def _told(error: Facts) -> str:

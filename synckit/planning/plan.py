@@ -26,7 +26,7 @@ from synckit.planning.creates import NEXT_NUMBER, VALUE, created_field
 from synckit.planning.decisions import carried_out, check_resolution, children_of, conflicting_rows, merging
 from synckit.planning.judging import Judging, created_rows, likely
 from synckit.planning.planned_mapping import MappingHead
-from synckit.planning.tables import CARRIED_OUT, CHANGES, COUNTER_OF, COUNTERS, in_coupling_job
+from synckit.planning.tables import CARRIED_OUT, CHANGES, COUNTER_OF, COUNTERS, WARNINGS, in_coupling_job
 
 ORDER = tuple(COUNTER_OF)
 
@@ -305,6 +305,8 @@ class Plan(Judging):
         if in_pass is not None:
             rows = rows.filter(pc.equal(rows.column("pass"), in_pass))
         if warning is not None:
+            if warning not in WARNINGS:
+                raise SynckitError(f'There is no warning "{warning}".' + nearest(warning, list(WARNINGS)))
             rows = rows.filter(pa.array([warning in (w or []) for w in rows.column("warnings").to_pylist()], pa.bool_()))
         rows = rows.drop_columns([c for c in ("local_print", "integration_print") if c in rows.column_names])
         return (rows if limit is None else rows.slice(0, limit)).to_pandas()

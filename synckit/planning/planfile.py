@@ -199,7 +199,9 @@ def _frame(archive: zipfile.ZipFile, name: str, head: dict[str, Any], path: str)
     data = archive.read(name)
     if hashlib.sha256(data).hexdigest() != head["sha256"][name]:
         raise SynckitError(f"{path} was altered after it was written ({name}). Plan again.")
-    return pq.read_table(io.BytesIO(data))
+    # in this thread alone: a thread of Arrow that lets go of our bytes while Python is ending takes the whole process down (abort)
+    with pq.ParquetFile(io.BytesIO(data), pre_buffer=False) as file:
+        return file.read(use_threads=False)
 
 
 def _is_plan(path: Path) -> bool:

@@ -38,6 +38,10 @@ COUNTERS = ("inserted", "modified", "deleted", "unchanged", "skipped", "failed",
 #: Codes of the records that coupling by match left without a partner; their disposition is "will fail".
 UNMATCHED = ("no_match", "several_matches", "match_taken", "blank_criteria")
 
+#: What a planned row may warn of; the catalogue says what each means.
+WARNINGS = ("overwrites_newer_value", "possible_duplicate", "value_cut", "lookup_cleared", "template_overrides_value", "ambiguous_match",
+            "matched_on_fewer_fields", "match_has_rivals", "recoupled")  # fmt: skip
+
 #: Dispositions that write to a system.
 WRITES = ("create", "restore", "update", "couple", "delete")
 #: Dispositions that change what the ledger knows of couplings (an uncoupling may write to a system, too: its row then names a table).

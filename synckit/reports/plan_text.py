@@ -183,8 +183,9 @@ def couple_first(plan: Plan) -> list[str]:
 
 
 def warning_counts(plan: Plan) -> dict[str, int]:
-    """Warning -> number of planned rows that carry it, the most frequent first."""
-    flat = pc.list_flatten(plan.rows.column("warnings"))
+    """Warning -> number of planned rows that carry it, the most frequent first; what was left out warns of nothing any more."""
+    rows = plan.rows.filter(pc.not_equal(plan.rows.column("disposition"), "excluded"))
+    flat = pc.list_flatten(rows.column("warnings"))
     counted = pc.value_counts(flat).to_pylist()
     return {c["values"]: c["counts"] for c in sorted(counted, key=lambda c: (-c["counts"], c["values"])) if c["values"]}
 

@@ -76,6 +76,15 @@ def name_of(row: dict[str, Any]) -> str:
     return ""
 
 
+def field_change(field: Any, old: Any, new: Any) -> tuple[str, Any, Any]:
+    """A field with its old and new value, as people call them; what a business rule writes is called by what it is about."""
+    rule = re.fullmatch(r"[a-z_]+\.([a-z_]+)", safe(field))
+    if not rule:
+        return safe(field), old, new
+    old, new = (re.sub(r"(\.\d*?)0+$", r"\1", v).removesuffix(".") if isinstance(v, str) else v for v in (old, new))
+    return f"{rule[1].replace('_', ' ').capitalize()} (by a business rule)", old, new
+
+
 def shown_columns(plan: Plan) -> list[Action]:
     """The actions that a summary shows: the three that write, conflicts and failures always, others where there are any."""
     return [a for a in ACTIONS if a.name not in ("uncouple", "delete") or plan.total(*a.dispositions)]
@@ -144,8 +153,8 @@ def changed_fields(plan: Plan, rows: list[dict[str, Any]], limit: int = 3) -> di
         mask = pc.and_(pc.equal(changes.column("mapping"), mapping), pc.equal(changes.column("pass"), in_pass))
         records = pa.array([r for m, p, r in wanted if (m, p) == (mapping, in_pass)], pa.int64())
         for c in changes.filter(pc.and_(mask, pc.is_in(changes.column("record"), records))).to_pylist():
-            text = f"{safe(c['field'])}: {quoted(c['old'])} -> {quoted(c['new'])}"
-            lines.setdefault((mapping, in_pass, c["record"]), []).append(text)
+            field, old, new = field_change(c["field"], c["old"], c["new"])
+            lines.setdefault((mapping, in_pass, c["record"]), []).append(f"{field}: {quoted(old)} -> {quoted(new)}")
     for texts in lines.values():
         more = len(texts) - limit
         texts[limit:] = [f"and {count_of(more, 'more field', 'more fields')}"] if more > 0 else []

@@ -19,6 +19,7 @@ from synckit.diagnosis.explain import Explanation
 from synckit.diagnosis.job_log import read_job_log
 from synckit.ledger.transaction import Transaction
 from synckit.planning.plan import Plan
+from synckit.planning.tables import WARNINGS
 from synckit.workspace import open_workspace
 
 Producer = Callable[[MakeWorld, Path], Iterable["Plan | Explanation | pd.DataFrame"]]
@@ -371,6 +372,11 @@ def test_the_codes_are_produced(producer: Producer, codes: tuple[str, ...], make
     assert not set(codes) - seen, "not produced"
     known = set(catalogue()["code"])
     assert not seen - known, "given, and not in the catalogue"
+
+
+def test_the_warnings_that_a_plan_knows_are_those_of_the_catalogue() -> None:
+    told = catalogue()
+    assert set(WARNINGS) == set(told[told["kind"] == "warning"]["code"])
 
 
 def test_every_code_of_the_catalogue_is_produced_by_someone() -> None:

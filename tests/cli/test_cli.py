@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -195,6 +196,30 @@ def test_show_gives_the_plan_its_records_and_its_fields(synckit: Callable[..., S
     assert said.code == 1 and 'Did you mean "create"?' in said.err
 
 
+def test_lists_for_people_are_as_long_as_the_table_says_and_leave_codes_to_programs(
+    synckit: Callable[..., Said], folder: Path, tmp_path: Path
+) -> None:
+    whole = synckit("show", "x.plan").out
+    headings = re.search(r"^mapping +pass +(.+)$", whole, re.M)
+    numbers = re.search(r"^all +(.+)$", whole, re.M)
+    assert headings and numbers
+    for heading, number in zip(headings[1].split(), numbers[1].split(), strict=True):
+        lines = synckit("show", "x.plan", "-d", heading, "--json", "--limit", 100_000).out
+        told = [r for r in json.loads(lines) if r["step"] in (1, None)]
+        assert len(told) == int(number.replace("-", "0").replace(",", "")), heading
+    creates = synckit("show", "x.plan", "-m", "CUSTOMER", "-d", "create").out
+    assert "looks like" in creates and "not_couple" not in creates and not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}", creates)
+    assert synckit("show", "x.plan", "-m", "CUSTOMER").out == synckit("show", "x.plan", "-m", "CUSTOMER", "--rows").out
+    key = re.search(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", synckit("show", "x.plan", "-d", "create", "--keys").out)
+    assert key and synckit("decide", "x.plan", "--exclude", key[0], "--out", tmp_path / "1.plan").code == 0, (
+        "a key as shown is one to decide by"
+    )
+    fields = synckit("show", "x.plan", "--changes", "-d", "update").out
+    assert re.search(r"^CUSTOMER +to +update +Ekensund Transport AB +E-Mail ", fields, re.M) and " create " not in fields
+    assert "Exchange rate (by a" in fields and "currency.exchange_rate" not in fields
+    assert synckit("show", "x.plan", "-m", "NOPE").code == 1 and synckit("show", "x.plan", "--limit", 0).code == 1
+
+
 def test_pages(synckit: Callable[..., Said], folder: Path) -> None:
     assert re.search(r"^CUSTOMER +Customer", synckit("mappings").out, re.M)
     assert json.loads(synckit("mappings", "--json").out)[0]["mapping"] == "CURRENCY"
@@ -254,6 +279,28 @@ def test_records_inside_a_filter_are_left_out(synckit: Callable[..., Said], fold
     assert 'has no field "Nam"' in synckit("decide", "x.plan", "-m", "CUSTOMER", "--exclude-local", "Nam: A", "--out", new).err
 
 
+def test_a_decision_that_decides_nothing_is_refused_or_said(synckit: Callable[..., Said], folder: Path, tmp_path: Path) -> None:
+    new = tmp_path / "n.plan"
+    for words, said in (
+        ([], "Say what to decide"),
+        (["--exclude", "10000"], 'no record of any mapping with the key "10000"'),
+        (["--exclude-warning", "possible"], 'There is no warning "possible". Did you mean "possible_duplicate"?'),
+        (["-m", "CUSTOMER", "--exclude-local", " "], "The filter is empty"),
+        (["-m", "CUSTOMER", "--use", "local"], "--use says whose values win"),
+        (["--exclude-mapping"], "--mapping NAME"),
+    ):
+        ended = synckit("decide", "x.plan", *words, "--out", new)
+        assert ended.code == 1 and said in " ".join(ended.err.split()) and not new.exists(), (words, ended)
+    same = synckit("decide", "x.plan", "--exclude-warning", "recoupled", "--out", new)
+    assert same.code == 0 and "No record of the plan is concerned" in same.out and new.exists(), "an unattended chain goes on"
+
+
+def test_what_was_left_out_warns_of_nothing_any_more(synckit: Callable[..., Said], folder: Path, tmp_path: Path) -> None:
+    assert re.search(r"^Warnings: .*possible duplicate", synckit("show", "x.plan").out, re.M)
+    assert synckit("decide", "x.plan", "--exclude-warning", "possible_duplicate", "--out", tmp_path / "y.plan").code == 0
+    assert "possible duplicate" not in synckit("show", tmp_path / "y.plan").out
+
+
 # -- applying ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +350,14 @@ def test_on_a_terminal_apply_asks_and_anything_but_yes_applies_nothing(
     assert said.code == 1 and "Nothing was applied." in said.err
     assert "CURRENCY: both sides hold records" in said.out and "Business Central (Nordwind Trading)" in said.out
     assert state(folder) == before
+
+
+def test_reading_a_plan_leaves_no_thread_that_the_end_of_the_program_could_trip_over(folder: Path) -> None:
+    """A thread of Arrow that let go of Python's bytes while Python ended took every third command that ended early down (abort, 134)."""
+    count = "psutil.Process().num_threads()"
+    program = f"import psutil; from synckit.planning.planfile import load_plan; before = {count}; load_plan('x.plan'); print({count} - before)"
+    said = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "0"
 
 
 # -- consoles ----------------------------------------------------------------------------------------------------------------------
