@@ -118,11 +118,7 @@ class Applier:
             closing = self._closing(keep_creating)
         except Cancelled:
             status, message = "cancelled", "Stopped on request between two chunks; nothing is half-done."
-        except KeyboardInterrupt:
-            # a chunk may have been on its way: only resume can tell what became of it
-            self._end("interrupted", "Interrupted while rows were being written. Run `synckit resume`.")
-            raise
-        except BaseException:
+        except BaseException:  # a chunk may have been on its way, and its job stays open: only resume can tell what became of it
             self._end_quietly()
             raise
         self._end(status, message)
@@ -174,8 +170,7 @@ class Applier:
                 if place not in self.finished_jobs:
                     tx.finish_job(job, actual_counters(self, *place), message)
             tx.finish_run(self.run_id, status, message)
-            if status != "interrupted":
-                tx.drop_plan(self.run_id)
+            tx.drop_plan(self.run_id)
 
     def _end_quietly(self) -> None:
         """Say that the run was interrupted, if the ledger still listens; it shows as interrupted in any case."""

@@ -3,7 +3,8 @@
 `Stage` holds a small world, as files or on servers, and a plan of it. `trial(n, mode)` puts both systems and the ledger back, applies the plan with the fault at call n,
 resumes, and lets `Checker`, plain SQL that knows nothing of synckit, look at what is left. Modes: "error before" the call, "error after"
 it (its answer is lost), "kill" (from that call on nothing reaches a database any more, as after kill -9), "kill after" it, "stall" (beyond
-the timeout, as a connection that is lost without an answer: the run is taken up again by itself), "stall after" it.
+the timeout, as a connection that is lost without an answer: the run is taken up again by itself), "stall after" it, "interrupt" (Ctrl-C,
+or a notebook's kernel interrupted: the process lives on), "interrupt after" it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from synckit.workspace import Workspace, open_workspace
 
 MODES = ("error before", "error after", "kill", "kill after")
 STALLS = ("stall", "stall after")
+INTERRUPTS = ("interrupt", "interrupt after")
 OWN = ("system_modified_at", "modifiedon")
 
 
@@ -63,6 +65,8 @@ class Faults:
         if self.mode.startswith("kill"):
             self.dead = True
             raise Killed(name)
+        if self.mode.startswith("interrupt"):
+            raise KeyboardInterrupt(name)
         if self.mode.startswith("stall"):
             raise PassingError(f"no answer ({self.mode} at call {len(self.names)}: {name})")
         raise SynckitError(f"connection lost ({self.mode} call {len(self.names)}: {name})")
@@ -237,10 +241,10 @@ class Stage:
     def trial(self, fatal: int, mode: str, in_resume: int = 0, next_plan: bool = False) -> tuple[bool, int, list[str]]:
         """(whether the fault was reached, records looked at, what is wrong) after apply with the fault, and resume."""
         self.store.put_back()
-        with Faults(fatal, mode).watching() as faults, suppress(SynckitError, Killed):
+        with Faults(fatal, mode).watching() as faults, suppress(SynckitError, Killed, KeyboardInterrupt):
             self.apply()
         if in_resume:
-            with Faults(in_resume, mode).watching(), suppress(SynckitError, Killed):
+            with Faults(in_resume, mode).watching(), suppress(SynckitError, Killed, KeyboardInterrupt):
                 self.resume()
         wrong: list[str] = []
         try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from harness import MODES, STALLS, Stage
+from harness import INTERRUPTS, MODES, STALLS, Stage
 
-EVERY = (*MODES, *STALLS)
+EVERY = (*MODES, *STALLS, *INTERRUPTS)
 
 
 @pytest.fixture(scope="module", params=[(True, False), (False, False), (True, True)], ids=["in bulk", "line by line", "on servers"])
@@ -32,7 +32,7 @@ def test_a_fault_at_every_seventh_call(stage: Stage) -> None:
     found, records = [], 0
     calls = range(1, len(stage.calls) + 1, 7)
     for n in calls:
-        _, looked, wrong = stage.trial(n, EVERY[n % 6], next_plan=n % 3 == 0)
+        _, looked, wrong = stage.trial(n, EVERY[n // 7 % len(EVERY)], next_plan=n % 3 == 0)
         found, records = found + wrong, records + looked
     told("every seventh call", len(calls), records, found)
 
@@ -50,7 +50,7 @@ def test_a_fault_while_a_run_is_taken_back(request: pytest.FixtureRequest, again
         found, records = [], 0
         calls = range(2, len(undo.calls) + 1, step)
         for n in calls:
-            _, looked, wrong = undo.trial(n, EVERY[(n // step) % 6])
+            _, looked, wrong = undo.trial(n, EVERY[n // step % len(EVERY)])
             found, records = found + wrong, records + looked
         told(f"taking back, every {step}. call", len(calls), records, found)
     finally:
