@@ -26,7 +26,7 @@ from synckit.planning.creates import NEXT_NUMBER, VALUE, created_field
 from synckit.planning.decisions import carried_out, check_resolution, children_of, conflicting_rows, merging
 from synckit.planning.judging import Judging, created_rows, likely
 from synckit.planning.planned_mapping import MappingHead
-from synckit.planning.tables import CARRIED_OUT, CHANGES, COUNTER_OF, COUNTERS, WARNINGS, in_coupling_job
+from synckit.planning.tables import CARRIED_OUT, CHANGES, COUNTER_OF, COUNTERS, FAILING, WARNINGS, in_coupling_job, records_in
 
 ORDER = tuple(COUNTER_OF)
 
@@ -236,8 +236,7 @@ class Plan(Judging):
         parts += [f"{verb} {n:,}" for verb, n in (("uncouple", self.total("uncoupling")), ("delete", self.total("delete"))) if n]
         if self.base.kind in BY_HAND:
             parts = [part for part in parts if not part.endswith(" 0")] or ["change nothing"]
-        conflicts = self.total("conflict")
-        failing = self.total("will fail", "blocked", "deleted partner")
+        conflicts, failing = records_in(self.rows, ("conflict",)), records_in(self.rows, FAILING)
         kind = KINDS.get(self.base.kind, self.base.kind)
         undoes = next((head.undoes for head in self.base.mappings.values()), 0)
         kind += f" of run {undoes}" if undoes else ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 #: Disposition -> the job counter it counts under (design section 2); None: counted in no counter.
 COUNTER_OF: dict[str, str | None] = {
@@ -49,7 +51,8 @@ COUPLES = ("coupling", "uncoupling")
 #: Dispositions that apply carries out.
 CARRIED_OUT = (*WRITES, *COUPLES)
 #: Dispositions that apply books as failed, with their error, without sending anything.
-BOOKED_AS_FAILED = ("conflict", "will fail", "blocked", "deleted partner")
+FAILING = ("will fail", "blocked", "deleted partner")
+BOOKED_AS_FAILED = ("conflict", *FAILING)
 
 
 def in_coupling_job(row: dict[str, Any]) -> bool:
@@ -200,3 +203,9 @@ PAIRS = pa.schema(
 #: What the first synchronisation of such a pair would write in each pass, were it coupled.
 PAIR_CHANGES = pa.schema([*(f for f in CHANGES if f.name not in ("record", "step")), ("local_key", pa.string()),
                           ("integration_key", pa.string()), ("two_way", pa.bool_())])  # fmt: skip
+
+
+def records_in(rows: pa.Table, dispositions: Iterable[str]) -> int:
+    """How many records have a row (of ROWS) of these dispositions: a pair that stops in both passes is one record."""
+    of = rows.filter(pc.is_in(rows.column("disposition"), pa.array(list(dispositions), pa.string())))
+    return of.select(["mapping", "local_key", "integration_key"]).group_by(["mapping", "local_key", "integration_key"]).aggregate([]).num_rows  # fmt: skip

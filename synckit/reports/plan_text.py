@@ -18,10 +18,11 @@ from rich.text import Text
 from synckit.applying.one_ledger import to_mark
 from synckit.planning.plan import KINDS, Plan
 from synckit.planning.review import COUPLE
-from synckit.planning.tables import CARRIED_OUT, CHANGES, ERRORS, ROWS
+from synckit.planning.tables import CARRIED_OUT, CHANGES, ERRORS, FAILING, ROWS, records_in
 from synckit.reports.wording import (
     ACTIONS,
     Action,
+    both_ways,
     changed_fields,
     count_of,
     examples,
@@ -141,6 +142,8 @@ def remarks(plan: Plan) -> list[Text]:
     if warned:
         listed = ", ".join(f"{number(n)} {w.replace('_', ' ')}" for w, n in warned.items())
         lines.append(Text(f"Warnings: {listed}.", style="yellow"))
+    if both_ways(plan):
+        lines.append(Text(both_ways(plan)))
     again = plan.writes - plan.total(*CARRIED_OUT)
     if again > 0:
         lines.append(Text(f"{count_of(again, 'row gets', 'rows get')} a field in a second step, once what it refers to exists."))
@@ -275,6 +278,8 @@ def plan_dict(plan: Plan, rows: bool = True) -> dict[str, Any]:
         "mappings": mappings,
         "writes": plan.writes,
         "look_alike": plan.look_alike(),
+        "conflicts": records_in(plan.rows, ("conflict",)),
+        "failing": records_in(plan.rows, FAILING),
         "warnings": warning_counts(plan),
         "notes": list(plan.notes),
         "decisions": [

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from synckit.planning.judging import likely
 from synckit.planning.plan import Plan
+from synckit.planning.tables import FAILING, records_in
 
 PASS_WORDS = {"to": "local to integration", "from": "integration to local"}
 
@@ -35,7 +36,7 @@ ACTIONS = (
     Action("uncouple", "/", ("uncoupling",), "blue", "var(--jp-brand-color1, #1976d2)"),
     Action("delete", "-", ("delete",), "red", "var(--jp-error-color2, #b71c1c)"),
     Action("conflict", "!", ("conflict",), "yellow", "var(--jp-warn-color1, #f57c00)"),
-    Action("fail", "x", ("will fail", "blocked", "deleted partner"), "red", "var(--jp-error-color1, #d32f2f)"),
+    Action("fail", "x", FAILING, "red", "var(--jp-error-color1, #d32f2f)"),
 )
 ACTION_OF = {disposition: action for action in ACTIONS for disposition in action.dispositions}
 
@@ -88,6 +89,15 @@ def field_change(field: Any, old: Any, new: Any) -> tuple[str, Any, Any]:
 def shown_columns(plan: Plan) -> list[Action]:
     """The actions that a summary shows: the three that write, conflicts and failures always, others where there are any."""
     return [a for a in ACTIONS if a.name not in ("uncouple", "delete") or plan.total(*a.dispositions)]
+
+
+def both_ways(plan: Plan) -> str:
+    """What to say where a record stops in both directions: one record in the sentence, a row of each direction in tables."""
+    twice = sum(plan.total(*of) - records_in(plan.rows, of) for of in (("conflict",), FAILING))
+    if not twice:
+        return ""
+    stops = "record stops" if twice == 1 else "records stop"
+    return f"{number(twice)} {stops} in both directions: the sentence counts each once, the table once per direction."
 
 
 def left_alone(counts: dict[str, int]) -> dict[str, int]:

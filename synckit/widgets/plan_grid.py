@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from synckit.planning.judging import likely
 from synckit.planning.plan import Plan
 from synckit.planning.tables import CARRIED_OUT
-from synckit.reports.wording import ACTION_OF, count_of, number, safe
+from synckit.reports.wording import ACTION_OF, both_ways, count_of, number, safe
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
 from synckit.widgets.review import Review, as_review
@@ -21,6 +21,7 @@ from synckit.widgets.screen import Message, State, button, table, text
 
 #: Dispositions of which a plan holds very many and nothing is decided; shown on request.
 QUIET = ("unchanged", "not a source", "outside the filter", "not due", "left out by rule")
+SECOND_STEP = "second step"
 MOST_FIELDS = 3  # names of changed fields in a row; the others are counted
 
 
@@ -81,7 +82,7 @@ class PlanGrid(Grid):
                 "local_key": r.column("local_key"), "integration_key": r.column("integration_key"),
                 "partner": pc.if_else(to, r.column("integration_name"), r.column("local_name")),
                 "warnings": _joined(r.column("warnings")),
-                "disposition": r.column("disposition"), "what": r.column("reason"),
+                "kind": r.column("disposition"), "disposition": _actions(r), "what": r.column("reason"),
             },
             ["disposition", "mapping", "into", "warnings"],
             ["name", "partner", "local_key", "integration_key", "mapping", "what", "warnings"],
@@ -94,7 +95,8 @@ class PlanGrid(Grid):
             self._rows = rows.take(pa.array(self._here)).combine_chunks()
             self.lines.put(
                 stay=True,
-                disposition=self._rows.column("disposition"),
+                kind=self._rows.column("disposition"),
+                disposition=_actions(self._rows),
                 what=self._rows.column("reason"),
                 warnings=_joined(self._rows.column("warnings")),
             )
@@ -114,12 +116,12 @@ class PlanGrid(Grid):
         if at < 0:
             return
         row = self.lines.lines([at])[0]
-        if row["disposition"] == "excluded":
+        if row["kind"] == "excluded":
             self._decide("include", [at])
-        elif row["disposition"] in CARRIED_OUT:
+        elif row["kind"] in CARRIED_OUT:
             self._decide("exclude", [at])
         else:
-            self.said = f"{safe(row['name'])} is not written in this plan ({row['disposition']}): there is nothing to leave out."
+            self.said = f"{safe(row['name'])} is not written in this plan ({row['kind']}): there is nothing to leave out."
 
     def do_exclude_shown(self) -> None:
         """Leave out all rows shown that would be written."""
@@ -142,7 +144,7 @@ class PlanGrid(Grid):
 
     def _of_shown(self, dispositions: tuple[str, ...]) -> np.ndarray:
         shown = self.lines.shown
-        return shown[pc.is_in(self.lines.columns["disposition"], pa.array(dispositions)).to_numpy(zero_copy_only=False)[shown]]
+        return shown[pc.is_in(self.lines.columns["kind"], pa.array(dispositions)).to_numpy(zero_copy_only=False)[shown]]
 
     def _decide(self, kind: str, numbers: Any) -> None:
         if not len(numbers):
@@ -167,12 +169,7 @@ class PlanGrid(Grid):
 
     def head(self) -> list[State]:
         blocks = [text(self.plan.sentence(), "strong")]
-        later = int(
-            pc.sum(
-                pc.and_(pc.equal(self._rows.column("step"), 2), pc.is_in(self._rows.column("disposition"), pa.array(CARRIED_OUT)))
-            ).as_py()
-            or 0
-        )
+        later = int(pc.sum(pc.equal(_actions(self._rows), SECOND_STEP)).as_py() or 0)
         if later:
             what = "is a second step: it fills or changes" if later == 1 else "are second steps: they fill or change"
             blocks.append(
@@ -180,6 +177,9 @@ class PlanGrid(Grid):
                     f"{count_of(later, 'row', 'rows')} more {what} what can only be written once another record is there.", "quiet"
                 )
             )
+        twice = both_ways(self.plan)
+        if twice:
+            blocks.append(text(twice, "quiet"))
         if getattr(self, "open_code", False):
             blocks.append({"kind": "code", "text": self.review.code()})
         return blocks
@@ -204,11 +204,11 @@ class PlanGrid(Grid):
         return tone_of(value) if facet == "disposition" else ""
 
     def row(self, line: int, values: dict[str, Any]) -> State:
-        d = values["disposition"]
+        d = values["kind"]
         what = self._what(line, values)
         alike = "" if values["alike"] is None else f"{values['alike']:.2f}"
         cells = [
-            {"text": d, "tone": tone_of(d)}, values["mapping"], safe(values["into"]), safe(values["name"]), safe(what), alike,
+            {"text": values["disposition"], "tone": tone_of(values["disposition"])}, values["mapping"], safe(values["into"]), safe(values["name"]), safe(what), alike,
             safe(values["warnings"].replace("_", " ")),
         ]  # fmt: skip
         return {"cells": cells, "tick": True if d in CARRIED_OUT else False if d == "excluded" else None, "dim": d == "excluded"}
@@ -218,7 +218,7 @@ class PlanGrid(Grid):
 
     def _what(self, line: int, values: dict[str, Any]) -> str:
         """What a write does, in a few words; the reason of everything else."""
-        d = values["disposition"]
+        d = values["kind"]
         if d == "update":
             names = self._fields.names(int(self._here[line]))
             more = len(names) - MOST_FIELDS
@@ -296,6 +296,12 @@ def _best(plan: Plan) -> dict[tuple[str, str, int], dict[str, Any]]:
     return found
 
 
+def _actions(rows: pa.Table) -> pa.Array:
+    """What happens to each row: its disposition, or that it is a second step of a row that stands above."""
+    later = pc.and_(pc.equal(rows.column("step"), 2), pc.is_in(rows.column("disposition"), pa.array(CARRIED_OUT)))
+    return pc.if_else(later, SECOND_STEP, rows.column("disposition")).combine_chunks()
+
+
 def _joined(lists: Any) -> pa.Array:
     """Lists of texts as one text each."""
     array = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
@@ -309,7 +315,7 @@ def _at(frame: pa.Table, mapping: str, in_pass: str, record: int) -> Any:
 
 def tone_of(disposition: str) -> str:
     """The colour class of a disposition: the name of its action."""
-    action = ACTION_OF.get(disposition)
+    action = ACTION_OF.get("update" if disposition == SECOND_STEP else disposition)
     return action.name if action else "quiet"
 
 

@@ -113,9 +113,9 @@ def _as_it_is(selector: str) -> Callable[[Any], str]:
 SCREENS: list[tuple[str, str, list[tuple[str, Callable[[Any], str]]]]] = [
     ("00-start", f"{SCREEN} table", [("connect", _as_it_is(SCREEN)), ("mapping", _mapping), ("rule", _rule)]),
     ("01-full-sync-preview", f'{SCREEN} button:has-text("Write ")', [("preview", _preview)]),
-    ("01-full-sync-preview", f'{SCREEN} button:has-text("Write ")', [("row", _row), ("apply", _apply), ("applied", _applied)]),
     ("02-possible-duplicates", f"{SCREEN} kbd", [("duplicates", _pair), ("decided", _decided)]),
     ("03-sync-diff", f"{ROWS}", [("differences", _conflict)]),
+    ("01-full-sync-preview", f'{SCREEN} button:has-text("Write ")', [("row", _row), ("apply", _apply), ("applied", _applied)]),
     ("04-diagnose-errors", ROWS, [("errors", _cause), ("story", _story)]),
     ("05-job-report", ".jp-OutputArea-output img", [("report", _as_it_is(".jp-Notebook"))]),
 ]  # fmt: skip

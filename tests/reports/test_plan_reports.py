@@ -58,6 +58,13 @@ def test_the_text_names_systems_and_time_and_shows_sentence_table_and_examples(p
     assert "->" in text, "updates show old and new"
 
 
+def test_a_record_that_stops_in_both_directions_is_one_in_the_sentence_and_two_in_the_table(plan: Plan) -> None:
+    assert plan.total("conflict") == 4 and "stop at 2 conflicts" in plan.sentence()
+    assert "2 records stop in both directions" in plan_text(plan)
+    told = plan_dict(plan, rows=False)
+    assert told["conflicts"] == 2 and told["failing"] == plan.total("will fail", "blocked", "deleted partner")
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_no_line_is_wider_than_the_terminal(plan: Plan, width: int) -> None:
     from rich.cells import cell_len

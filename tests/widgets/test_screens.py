@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from synckit.planning.plan import Plan
+from synckit.planning.tables import CARRIED_OUT
 from synckit.widgets import ApplyPanel, DiffView, ErrorsView, PairQueue, PlanGrid, Review
 from synckit.widgets.segments import segments
 from synckit.workspace import Workspace
@@ -36,6 +37,8 @@ def test_the_grid_shows_what_would_be_done_and_counts_it(full: Plan) -> None:
     assert f"{full.writes} will be written" in state["counted"]
     counts = {v["value"]: v["n"] for f in state["facets"] if f["id"] == "disposition" for v in f["values"]}
     assert counts["create"] == str(full.total("create")) and counts["conflict"] == str(full.total("conflict"))
+    assert int(counts["update"]) == full.total("update") and int(counts["second step"]) == full.writes - full.total(*CARRIED_OUT)
+    assert any("2 records stop in both directions" in block["text"] for block in state["head"])
     assert "not a source" not in counts, "rows of which nothing is decided are shown on request only"
     assert PlanGrid(full, everything=True).lines.n == full.rows.num_rows
 
