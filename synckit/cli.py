@@ -379,11 +379,10 @@ def errors(workspace: WorkspaceOption = None, mapping: Annotated[str | None, typ
         return cli_diagnosis.print_catalogue(as_json)
     with opened(workspace) as ws:
         table = ws.errors(mapping, limit=limit)
-    return frame(
-        table if as_json else table[["run_id", "mapping", "local_key", "integration_key", "message"]],
-        as_json,
-        "No error has been booked.",
-    )
+        if not as_json:
+            names = cli_diagnosis.called(ws, table)
+            table = table.assign(record=names)[["run_id", "mapping", "direction", "record", "message"]]
+    return frame(table, as_json, "No error has been booked.")
 
 
 @app.command("skipped")
@@ -392,7 +391,11 @@ def skipped(
 ) -> None:
     """The Coupled Data Synchronization Errors page: records left out until they are retried."""
     with opened(workspace) as ws:
-        frame(ws.skipped(mapping), as_json, "No record is skipped.")
+        table = ws.skipped(mapping)
+        if not as_json:
+            names = cli_diagnosis.called(ws, table)
+            table = table.assign(record=names, since=table["at"])[["mapping", "record", "since", "message"]]
+        frame(table, as_json, "No record is skipped.")
 
 
 @couplings.command("import")

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
+from synckit import logs
 from synckit.cli_console import frame, opened, present, print_plan, progress_bar, reading, stoppable
 from synckit.errors import SynckitError
 from synckit.planning.plan import Plan
@@ -221,6 +222,7 @@ def _logger(ws: Workspace, log: str) -> Callable[[str], None]:
     if log == "-":
         return lambda text: None
     path = Path(log).expanduser() if log else Path(ws.path).parent / "synckit.log"
+    logs.refuse_other_files(path)
 
     def note(text: str) -> None:
         try:

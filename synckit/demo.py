@@ -119,8 +119,11 @@ def _make_room(folder: Path, force: bool) -> None:
     elif found:
         shown = ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
         raise SynckitError(f"{folder} is not empty ({shown}); name a new folder for the demo.")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKER).write_text(_MARKER_TEXT, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARKER).write_text(_MARKER_TEXT, encoding="utf-8")
+    except OSError as error:
+        raise SynckitError(f"The demo cannot be made in {folder}: {error.strerror or error}. Name another folder.") from None
 
 
 def _remove_demo(folder: Path) -> None:

@@ -34,6 +34,7 @@ class Lines(logging.Formatter):
 def log_to(path: str | Path, debug: bool = False) -> logging.Handler:
     """Append synckit's log to a file from now on; `debug`: with values of records. Raises SynckitError where it cannot be written."""
     try:
+        refuse_other_files(Path(path).expanduser())
         handler = logging.FileHandler(Path(path).expanduser(), encoding="utf-8")
     except OSError as error:
         raise SynckitError(f"The log file {path} cannot be written: {error.strerror or error}.") from None
@@ -41,6 +42,14 @@ def log_to(path: str | Path, debug: bool = False) -> logging.Handler:
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
     return handler
+
+
+def refuse_other_files(path: Path) -> None:
+    """Lines are appended to a log, never to another file, such as the workspace: a line of a log begins with { or a date."""
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(1) not in {b"", b"{", *(b"%d" % digit for digit in range(10))}:
+                raise SynckitError(f"{path} exists and is not a log. Choose another name.")
 
 
 def asked_for(words: list[str], debug: bool) -> tuple[logging.Handler | None, list[str]]:
@@ -61,4 +70,4 @@ def stop(handler: logging.Handler | None) -> None:
         handler.close()
 
 
-__all__ = ["asked_for", "log_to", "logger", "note", "stop"]
+__all__ = ["asked_for", "log_to", "logger", "note", "refuse_other_files", "stop"]

@@ -7,10 +7,12 @@ import sqlite3
 import traceback
 from pathlib import Path
 
+import openpyxl
 import pytest
 import sqlalchemy as sa
 
 import synckit
+from synckit.cli import main
 from synckit.demo import make_demo
 from synckit.errors import SynckitError
 
@@ -45,6 +47,12 @@ def refused(action) -> str:
     assert SECRET not in printed
     assert "\n" not in caught.value.message
     return str(caught.value)
+
+
+def run(words: list[str]) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    return int(ended.value.code or 0)
 
 
 def errors(path: Path) -> list[str]:
@@ -107,6 +115,49 @@ def test_a_plan_file_that_was_cut_short(demo, tmp_path):
 
 
 # mappings
+
+
+def test_an_output_never_takes_the_place_of_another_file(demo, tmp_path, capsys):
+    """The workspace, the ledger and the databases stay whatever is typed after an option that names a file to write."""
+    folder = demo.parent
+    saved = tmp_path / "x.plan"
+    run(["plan", "full", "-w", str(demo), "-m", "SHIPPING AGENT", "--out", str(saved)])
+    for name in ("workspace.yaml", "ledger.db", "dataverse.db"):
+        target = str(folder / name)
+        for words in (
+            ["plan", "full", "-m", "SHIPPING AGENT", "--out", target],
+            ["decide", str(saved), "-m", "SHIPPING AGENT", "--exclude-mapping", "--out", target],
+            ["show", str(saved), "--excel", target],
+            ["report", "--html", target],
+            ["report", "--excel", target],
+            ["couplings", "export", target],
+            ["sync", "modified", "--log", target],
+            ["plan", "full", "-m", "SHIPPING AGENT", "--out", ""],
+        ):
+            before = (folder / name).read_bytes()
+            assert run([*words, "-w", str(demo)]) == 1, words
+            said = capsys.readouterr().err
+            assert "Traceback" not in said and "did not expect" not in said and "name" in said, (words, said)
+            assert (folder / name).read_bytes() == before, words
+        assert run(["--log", target, "mappings", "-w", str(demo)]) == 1 and (folder / name).read_bytes() == before
+
+
+def test_what_is_no_plan_at_all_is_not_called_cut_short(demo, tmp_path):
+    assert refused(lambda: synckit.load_plan(str(demo))) == f"{demo} is not a synckit plan."
+    book = tmp_path / "x.xlsx"
+    openpyxl.Workbook().save(book)
+    assert "is a workbook, not a plan" in refused(lambda: synckit.load_plan(str(book)))
+
+
+def test_a_demo_where_no_folder_can_be_made(tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert "cannot be made in" in refused(lambda: make_demo(tmp_path / "file" / "demo"))
+
+
+def test_an_unknown_mapping_is_told_those_that_there_are(demo):
+    with synckit.open(demo) as ws:
+        assert 'Did you mean "CUSTOMER"?' in refused(lambda: ws.plan_full("CUSTOMR"))
+        assert "The workspace has CURRENCY, SALESPEOPLE," in refused(lambda: ws.plan_full("zzz"))
 
 
 def test_an_unknown_table(variant):

@@ -108,6 +108,8 @@ def export_couplings(ledger: Ledger, path: str | Path, mappings: Sequence[str] |
     target = Path(path)
     if not target.parent.is_dir():
         raise SynckitError(f"The folder {target.parent} does not exist. Create it, or name another file for the couplings.")
+    if target.exists() and not _is_list_of_couplings(target):
+        raise SynckitError(f"{target} exists and is not a list of couplings. Choose another name.")
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     count = 0
     try:
@@ -127,6 +129,14 @@ def export_couplings(ledger: Ledger, path: str | Path, mappings: Sequence[str] |
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     return count
+
+
+def _is_list_of_couplings(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.readline().decode("utf-8-sig").strip() in ("", ",".join(COLUMNS))
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _add(ledger: Ledger, place: str, wanted: Mapping[str, list[dict[str, Any]]], at: datetime | None) -> ImportReport:

@@ -184,4 +184,7 @@ class Workspace(Frozen):
         for mapping in self.mappings:
             if wanted == mapping.name or wanted in mapping.aliases:
                 return mapping
-        raise SynckitError(f'There is no mapping "{name}".' + nearest(wanted, [m.name for m in self.mappings]))
+        names = [m.name for m in self.mappings]
+        raise SynckitError(
+            f'There is no mapping "{name}".' + (nearest(wanted, names) or f" The workspace has {', '.join(names) or 'none'}.")
+        )

@@ -68,6 +68,8 @@ def read_decisions(path: str) -> tuple[str, tuple[Decision, ...]]:
 
 def _write(path: str, content_of: Callable[[], bytes]) -> None:
     target = Path(path)
+    if not path.strip():
+        raise SynckitError("The plan file has no name. Write one, such as monday.plan.")
     if target.exists() and not _is_plan(target):
         raise SynckitError(f"{path} exists and is not a plan. Choose another name.")
     if not target.parent.is_dir():
@@ -145,8 +147,14 @@ def load_plan(path: str) -> Plan:
 
 def read_plan(content: bytes, path: str) -> Plan:
     """The plan of a plan file's content; `path` names it in messages."""
+    if content[:2] != b"PK"[: len(content)]:
+        raise SynckitError(f"{path} is not a synckit plan.")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if "manifest.json" not in archive.namelist() and "[Content_Types].xml" in archive.namelist():
+                raise SynckitError(
+                    f"{path} is a workbook, not a plan. Its decisions come back with: synckit decide PLAN --excel {path} --out NEW.plan"
+                )
             head = json.loads(archive.read("manifest.json"))
             if not isinstance(head, dict) or head.get("format") != FORMAT:
                 raise SynckitError(f"{path} is not a synckit plan.")

@@ -128,6 +128,7 @@ def write_workbook(path: str | Path, first: str, head: Sequence[Sequence[Any]], 
     from synckit.planning.excel import _fill, _row, _sheet
 
     target = Path(path).expanduser()
+    refuse_other_files(target, (".xlsx",))
     book = Workbook(write_only=True)
     page = book.create_sheet(first)
     page.column_dimensions["A"].width = 28
@@ -140,6 +141,12 @@ def write_workbook(path: str | Path, first: str, head: Sequence[Sequence[Any]], 
         book.save(target)
     except OSError as error:
         raise SynckitError(f"{target} cannot be written: {error.strerror or error}.") from None
+
+
+def refuse_other_files(target: Path, endings: tuple[str, ...]) -> None:
+    """A report never takes the place of another kind of file, such as the workspace or a ledger: its name must end as one."""
+    if target.suffix.lower() not in endings:
+        raise SynckitError(f'A report cannot be written to "{target}": let the name of the file end in {endings[0]}.')
 
 
 def short(name: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -166,6 +173,7 @@ def _cell(value: Any) -> Any:
 
 
 def _write(target: Path, text: str) -> None:
+    refuse_other_files(target, (".html", ".htm"))
     try:
         target.write_text(text, encoding="utf-8")
     except OSError as error:

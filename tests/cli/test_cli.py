@@ -17,6 +17,7 @@ import pytest
 
 from synckit.cli import main
 from synckit.demo import make_demo
+from synckit.errors import SynckitError
 
 
 class Said(NamedTuple):
@@ -328,9 +329,21 @@ def test_apply_exits_3_where_rows_fail_as_planned_and_the_same_plan_is_refused_t
     assert said.code == 3 and "Run 1 finished" in said.out and said.err == "", "the currency without a rate"
     jobs = json.loads(synckit("jobs", "--json").out)
     assert [(j["inserted"], j["failed"]) for j in jobs] == [(j["planned_inserted"], j["planned_failed"]) for j in jobs]
-    assert "exchange rate" in synckit("errors").out
+    page = synckit("errors").out
+    assert re.search(r"^ +1 +CURRENCY +to_integration +TRY +Currency TRY has no exchange rate", page, re.M), "by its name"
     assert synckit("apply", "c.plan", "--yes", "--accept", "CURRENCY").code == 1
     assert synckit("resume").out == "No run is unfinished.\n"
+
+
+def test_pages_of_errors_need_no_system_that_answers(
+    synckit: Callable[..., Said], fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> object:
+        raise SynckitError("The system cannot be reached.")
+
+    assert re.search(r"^CUSTOMER +Cerámicas Montañés S.L.", synckit("skipped").out, re.M), "by its name"
+    monkeypatch.setattr("synckit.diagnosis.causes.names_in", lambda ws: away)
+    assert re.search(r"^CUSTOMER +[0-9a-f]{8}-", synckit("skipped").out, re.M), "its key stands for the name"
 
 
 def test_apply_exits_0_where_every_row_is_fine(synckit: Callable[..., Said], fresh: Path) -> None:
