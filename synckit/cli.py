@@ -311,8 +311,9 @@ def check(workspace: WorkspaceOption = None, as_json: Json = False,
         show("\nThe workspace is the standard setup." if not differences else "\nDifferent from the standard setup:")
         for line in differences:
             show(f"  {safe(line)}")
-        show("\nBusiness rules:")
-        show(frame_view(rules))
+        show("\nBusiness rules:" if len(rules) else "\nBusiness rules: none.")
+        if len(rules):
+            show(frame_view(rules))
         if data:
             show(
                 "\n"

@@ -77,7 +77,9 @@ def print_plan(plan: Plan, as_json: bool, out: str | Path | None, told: str = ""
     if told:
         show(told)
     if out is not None:
-        show(f"\nSaved as {safe(out)}. Next: synckit show {safe(out)}   or   synckit apply {safe(out)}")
+        writable = not any(side.read_only for side in plan.base.sides.values())
+        then = f"   or   synckit apply {safe(out)}" if writable else ""
+        show(f"\nSaved as {safe(out)}. Next: synckit show {safe(out)}{then}")
 
 
 def present(plan: Plan, as_json: bool, out: str | Path | None) -> None:

@@ -289,7 +289,7 @@ def test_systems_that_have_nothing_in_common(tmp_path):
         tmp_path / "weather.db",
         "CREATE TABLE readings (station TEXT PRIMARY KEY, celsius REAL); INSERT INTO readings VALUES ('a', 1.5)",
     )
-    with pytest.raises(SynckitError, match=r"No table of erp .* belongs with a table of weather"):
+    with pytest.raises(SynckitError, match=r"No table of erp .* can be paired with a table of weather"):
         propose_workspace(tmp_path)
 
 
@@ -299,13 +299,92 @@ def test_a_side_that_is_not_there(own, given):
         propose_workspace(own, local=given, integration="web_crm.db")
 
 
+# data as people have it
+
+
+def test_german_headings_no_declared_key_and_dates_of_the_country(tmp_path):
+    sql(
+        tmp_path / "fibu.db",
+        'CREATE TABLE Kunden ("Kunden-Nr." TEXT, Name TEXT, "Straße" TEXT, PLZ TEXT, Ort TEXT, "E-Mail-Adresse" TEXT, "Geändert am" TEXT);',
+        "INSERT INTO Kunden VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            ("10000", "Müller", "Weg 1", "01234", "Köln", "a@m.example", "2025-01-02T10:00:00"),
+            ("10001", "Bär", "Ring 2", "80331", "Ulm", "", "03.02.2025"),
+        ],
+    )
+    sql(
+        tmp_path / "crm.db",
+        "CREATE TABLE accounts (accountid TEXT PRIMARY KEY, accountname TEXT, street TEXT, zip TEXT, city TEXT, email TEXT, erp_no TEXT);",
+        "INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [("a-1", "Mueller", "Weg 1", "01234", "Köln", "a@m.example", "10000")],
+    )  # fmt: skip
+    proposal = propose_workspace(tmp_path)
+    assert proposal.mappings == ("KUNDEN",)
+    assert 'Geändert am holds "03.02.2025", which is no moment as synckit reads it' in proposal.text
+    with works(proposal) as ws:
+        assert ws.schemas["local"].table("Kunden").uid == "Kunden-Nr."
+        pairs = {f.local: f.integration for f in ws.description.mapping("KUNDEN").fields}
+        assert pairs == {
+            "Kunden-Nr.": "erp_no",
+            "Name": "accountname",
+            "Straße": "street",
+            "PLZ": "zip",
+            "Ort": "city",
+            "E-Mail-Adresse": "email",
+        }
+        assert ws.plan_full().total("create") + ws.plan_full().total("will fail") == 3
+
+
+def test_a_table_without_a_key_is_told_what_comes_nearest_to_one(tmp_path):
+    for name, key in (("erp", "no"), ("crm", "id")):
+        rows_of_ = [("1", "A", "x"), ("2", "B", "y"), ("2", "B", "x"), (None, "C", "y")]
+        sql(
+            tmp_path / f"{name}.db",
+            f"CREATE TABLE customers ({key} TEXT, name TEXT, city TEXT);",
+            "INSERT INTO customers VALUES (?, ?, ?)",
+            rows_of_,
+        )
+    with pytest.raises(SynckitError) as refused:
+        propose_workspace(tmp_path)
+    assert "erp: customers: no single column is unique" in str(refused.value)
+    assert 'no is empty in 1 row and holds "2" 2 times.' in str(refused.value)
+
+
+def test_a_name_that_has_to_be_the_key_is_said(tmp_path):
+    for side, more in (("erp", ""), ("crm", "2")):
+        folder = tmp_path / side
+        folder.mkdir()
+        (folder / "customers.csv").write_text(f"no,name,city\n1,A{more},x\n1,B{more},y\n2,C{more},x\n")
+    notes = propose_workspace(tmp_path).notes
+    assert 'erp: customers: its rows are told apart by name, because no holds "1" 2 times.' in notes
+
+
+def test_nothing_in_an_export_is_required_because_it_happens_to_be_filled(tmp_path):
+    for side, city, first in (("erp", "x", "1"), ("crm", "", "9")):
+        folder = tmp_path / side
+        folder.mkdir()
+        (folder / "customers.csv").write_text(f"no,name,city\n{first}1,{side},{city}\n{first}2,{side} too,y\n")
+    with works(propose_workspace(tmp_path)) as ws:
+        assert {c.name: c.nullable for c in ws.schemas["local"].table("customers").columns} == {
+            "no": False,
+            "name": True,
+            "city": True,
+        }
+        assert ws.plan_full().total("will fail") == 0
+
+
 # names
 
 
 def test_names_of_one_meaning():
     assert column_likeness("E-Mail", "e_mail", "a", "b")[0] == 1.0
     assert column_likeness("customer_name", "display_name", "customers", "clients")[0] == 0.9
+    assert (
+        column_likeness("Straße", "street", "a", "b")[0] == 0.9 and column_likeness("Kundennummer", "no", "Kunden", "b")[0] == 0.9
+    )
     assert column_likeness("phone_no", "fax_no", "a", "b")[0] == 0.0
     assert column_likeness("blocked", "active", "a", "b")[0] == 0.0
     assert table_likeness("Customers", "client") == 0.9 and table_likeness("orders", "customers") == 0.0
+    assert table_likeness("Kunden", "accounts") == 0.9 and table_likeness("Lieferanten", "Vendor") == 0.9
+    assert is_kept_by_system("Geändert am") and is_kept_by_system("Erstellt von") and not is_kept_by_system("Änderungswunsch")
     assert is_kept_by_system("created_at") and is_kept_by_system("SystemModifiedAt") and not is_kept_by_system("update_policy")

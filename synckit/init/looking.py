@@ -248,6 +248,12 @@ def _table(connection: sa.Connection, inspector: sa.Inspector, name: str, trigge
         for fk in inspector.get_foreign_keys(name)
         if len(fk["constrained_columns"]) == 1
     }
+    if not alone:  # nothing is declared: what is a key is told from the values, as in exports
+        alone = {
+            c["name"]
+            for index, c in enumerate(described)
+            if _all_different(connection, clause, c["name"], rows, [r[index] for r in sample])
+        }
     found = []
     for index, column in enumerate(described):
         try:
@@ -283,6 +289,15 @@ def _table(connection: sa.Connection, inspector: sa.Inspector, name: str, trigge
             )
         )
     return FoundTable(name, rows, tuple(found), key, triggers)
+
+
+def _all_different(connection: sa.Connection, clause: sa.TableClause, name: str, rows: int, sample: Sequence[Any]) -> bool:
+    """Whether each of the `rows` rows has a value of its own in the column."""
+    if not rows or None in sample or "" in sample or len(set(sample)) < len(sample):
+        return False
+    column: sa.ColumnElement[Any] = sa.column(name)
+    counted = sa.select(sa.func.count(sa.distinct(sa.func.nullif(sa.cast(column, sa.Text), "")))).select_from(clause)
+    return len(sample) == rows or int(connection.execute(counted).scalar_one()) == rows
 
 
 def _type(nature: str, declared: str, texts: list[str], raw: Sequence[Any], name: str) -> str | None:
@@ -376,6 +391,6 @@ def _exported(data: pa.Table, name: str) -> FoundColumn:
         kind = next((named for test, named in tests if test(stored)), "text")
     unique = bool(texts) and nulls == 0 and len(set(texts)) == len(texts)
     return FoundColumn(
-        name, kind, values[:SAMPLE], None, _places(values) if kind == "decimal" else None, nulls > 0 or not unique, unique, nulls,
+        name, kind, values[:SAMPLE], None, _places(values) if kind == "decimal" else None, True, unique, nulls,
         fraction=pa.types.is_floating(stored),
     )  # fmt: skip

@@ -4,56 +4,62 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from functools import lru_cache
 
 #: Columns: the first word of each line stands for all. Words are written without blanks and punctuation.
 _FIELDS = """
-name companyname displayname fullname label bezeichnung firma nom
-email mail emailaddress emailaddress1 internalemailaddress eaddress
-phone telephone telephone1 tel phoneno phonenumber telephoneno telephonenumber telefon businessphone
-mobile mobilephone mobilephoneno cell cellphone mobileno handy mobil
-fax faxno faxnumber telefax
-street address addressline1 address1line1 line1 streetaddress strasse address1 rue
-street2 address2 addressline2 address1line2 line2
-zip zipcode postcode postalcode postal address1postalcode plz
-city town ort address1city ville stadt
-country countrycode countryregioncode countryregion address1country land
-state county region province stateorprovince address1stateorprovince
-website web url homepage websiteurl www
-number no nr code num accountnumber externalno reference ref
-taxid vat vatno vatid vatnumber vatregistrationno taxnumber taxno ustid
+name companyname displayname fullname label bezeichnung firma firmenname nom
+email mail emailaddress emailaddress1 internalemailaddress eaddress emailadresse mailadresse
+phone telephone telephone1 tel phoneno phonenumber telephoneno telephonenumber telefon telefonnr telefonnummer businessphone
+mobile mobilephone mobilephoneno cell cellphone mobileno handy handynr mobil mobilnr mobiltelefon mobiltelefonnr
+fax faxno faxnumber faxnr telefax telefaxnr
+street address addressline1 address1line1 line1 streetaddress strasse strassehausnr adresse anschrift address1 rue
+street2 address2 addressline2 address1line2 line2 adresse2 adresszusatz
+zip zipcode postcode postalcode postal address1postalcode plz plzcode postleitzahl
+city town ort wohnort address1city ville stadt
+country countrycode countryregioncode countryregion address1country land laendercode landregioncode
+state county region province stateorprovince address1stateorprovince bundesland
+website web url homepage websiteurl www webseite internet internetadresse
+number no nr nummer code num accountnumber externalno erpno erpnr reference ref
+taxid vat vatno vatid vatnumber vatregistrationno taxnumber taxno ustid ustidnr umsatzsteuerid
 firstname givenname forename vorname
-lastname surname familyname nachname
-jobtitle position function
-creditlimit creditlimitlcy maxcredit
-currency currencycode
-notes note comment comments remarks remark
+lastname surname familyname nachname familienname
+jobtitle position function funktion
+creditlimit creditlimitlcy maxcredit kreditlimit kreditlimitmw
+currency currencycode waehrung waehrungscode
+notes note comment comments remark remarks bemerkung bemerkungen notiz notizen kommentar
 """
 _TABLES = """
-customer client account debtor kunde buyer
-vendor supplier creditor lieferant
-contact person people kontakt
-salesperson employee rep representative seller
+customer client account company debtor kunde kunden debitor debitoren firma firmen buyer
+vendor supplier creditor lieferant lieferanten kreditor kreditoren
+contact person people kontakt kontakte ansprechpartner
+salesperson employee rep representative seller verkaeufer mitarbeiter
 item product article artikel
-currency transactioncurrency
-order salesorder
-invoice salesinvoice
+currency transactioncurrency waehrung waehrungen
+order salesorder auftrag auftraege bestellung bestellungen
+invoice salesinvoice rechnung rechnungen
 """
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _KEPT_BY_SYSTEM = re.compile(
     r"(created|modified|updated|changed|inserted|deleted|lastmodified|lastupdated|lastchanged|systemcreated|systemmodified|import|overridden)"
     r"(on|at|by|date|time|datetime|when|ts|timestamp|user|onbehalfby|byname|createdon|sequencenumber)*|rowversion|versionnumber|timestamp"
+    r"|(zuletzt|letzte)?(angelegt|erstellt|geaendert|aktualisiert|korrigiert|aenderung)(am|um|von|durch)?|(anlage|erstellungs|aenderungs)datum"
 )
 #: Names of columns that say when a row was last changed, the likeliest first.
 VERSIONS = (
     "systemmodifiedat", "modifiedon", "updatedat", "modifiedat", "lastmodified", "lastmodifiedat", "lastmodifiedon", "updatedon",
     "changedat", "changedon", "lastupdated", "lastupdate", "lastchanged", "lastmodifieddatetime", "modified", "updated", "changed",
-    "rowversion", "versionnumber",
+    "rowversion", "versionnumber", "geaendertam", "zuletztgeaendertam", "letzteaenderung", "letzteaenderungam", "aenderungsdatum",
+    "korrigiertam", "aktualisiertam",
 )  # fmt: skip
 
 
 def folded(name: str) -> str:
-    """A name without case, blanks and punctuation: "E-Mail" and "e_mail" are "email"."""
-    return re.sub(r"[^0-9a-z\u00c0-\uffff]", "", name.casefold())
+    """A name without case, blanks, punctuation and accents: "E-Mail" and "e_mail" are "email", "Geändert am" is "geaendertam"."""
+    plain = unicodedata.normalize("NFC", name).casefold().translate(_UMLAUTS)
+    letters = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
+    return re.sub(r"[^0-9a-z\u00c0-\uffff]", "", letters)
 
 
 def singular(name: str) -> str:

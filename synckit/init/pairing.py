@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +19,7 @@ _GROUPS: tuple[frozenset[Kind], ...] = (
 )
 #: Share of values two columns of different names must have in common, and how many values at least.
 _OVERLAP, _SHARED = 0.5, 5
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 _TABLES_COMPARED_BY_COLUMNS = 2500
 #: Meanings that tell one record from another, the surest first.
 _MATCHES = ("taxid", "email", "number", "name")
@@ -63,7 +66,11 @@ def own_table(found: FoundTable) -> tuple[Table | None, str]:
         unique, key=lambda c: (c.type != "guid", c.name != alone, c.type not in ("integer", "text"), not _named_key(c, found))
     )
     if not keys:
-        return None, f"{found.name}: no single column is unique and filled in every row, so its rows cannot be coupled."
+        near = _nearest_key(found)
+        return None, (
+            f"{found.name}: no single column is unique and filled in every row, so its rows cannot be coupled."
+            + (f" The nearest one to mend: {near}." if near else "")
+        )
     uid = keys[0]
     version, doubt = version_of(found)
     named = next(
@@ -79,7 +86,7 @@ def own_table(found: FoundTable) -> tuple[Table | None, str]:
             type=c.type,
             length=c.length,
             scale=c.scale,
-            nullable=c.nullable,
+            nullable=c.nullable and c.name != uid.name,
             primary_key=c.name in primary,
         )
         for c in found.columns
@@ -91,6 +98,8 @@ def own_table(found: FoundTable) -> tuple[Table | None, str]:
         if uid.type == "guid"
         else "unique and filled in every row"
     )
+    better = doubtful_key(found, uid.name)
+    why += f"; {better}" if better else ""
     table = Table(
         name=found.name,
         table=found.name,
@@ -101,6 +110,32 @@ def own_table(found: FoundTable) -> tuple[Table | None, str]:
         columns=columns,
     )
     return table, f"uid: {why}." + (f" {doubt}" if doubt else "")
+
+
+def doubtful_key(found: FoundTable, uid: str) -> str:
+    """What kept the column that is called like a key from being it, where another one, such as the name, had to take its place."""
+    column = found.find(uid)
+    declared = found.primary_key == (uid,)
+    return "" if column is None or declared or column.type == "guid" or _named_key(column, found) else _nearest_key(found)
+
+
+def _nearest_key(found: FoundTable) -> str:
+    """What keeps the likeliest column from being a key, so that it can be mended; "" where none is near."""
+    likely: list[tuple[bool, int, str]] = []
+    for column in found.columns:
+        texts = [value for value in column.values if value]
+        more = len(texts) - len(set(texts))
+        if texts and 2 * len(set(texts)) >= len(column.values) and column.type in ("guid", "integer", "text") and not column.unique:
+            faults = [f"is empty in {rows(column.nulls)}"] if column.nulls else []
+            twice = next((value for value in texts if texts.count(value) > 1), "") if more else ""
+            faults += [f"holds {json.dumps(twice, ensure_ascii=False)} {texts.count(twice)} times"] if twice else []
+            if faults:
+                likely.append((not _named_key(column, found), more + column.nulls, f"{column.name} {' and '.join(faults)}"))
+    return min(likely, default=(True, 0, ""))[2]
+
+
+def rows(n: int) -> str:
+    return f"{n:,} {'row' if n == 1 else 'rows'}"
 
 
 def _named_key(column: FoundColumn, found: FoundTable) -> bool:
@@ -114,10 +149,18 @@ def version_of(found: FoundTable) -> tuple[FoundColumn | None, str]:
     gaps = ""
     for name in VERSIONS:
         column = by_name.get(name)
-        if column is None or column.type not in ("datetime", "integer"):
+        if column is None:
+            continue
+        if column.type not in ("datetime", "integer"):
+            odd = next((value for value in column.values if value and not _MOMENT.match(value)), "")
+            if odd:
+                gaps = gaps or (
+                    f"{column.name} holds {json.dumps(odd, ensure_ascii=False)}, which is no moment as synckit reads it "
+                    "(2026-01-31T08:00:00), so it cannot tell versions."
+                )
             continue
         if column.nulls:
-            gaps = gaps or f"{column.name} is empty in {column.nulls} rows, so it cannot tell versions; fill it and name it here."
+            gaps = gaps or f"{column.name} is empty in {rows(column.nulls)}, so it cannot tell versions; fill it and name it here."
             continue
         return column, ""
     return None, gaps or "No column says when a row was last changed: changes are found by comparing, and writes are less guarded."
@@ -157,7 +200,7 @@ def pair_tables(local: Sequence[Known], integration: Sequence[Known]) -> list[Ta
             )
             if names_left
         )
-        why = f"{alike}, {len(fields)} columns that belong together; {one.found.rows} and {other.found.rows} rows."
+        why = f"{alike}, {len(fields)} columns that belong together; {one.found.rows:,} and {rows(other.found.rows)}."
         pairs.append(TablePair(_mapping_name(one, names), one, other, why, tuple(fields), left))
     return _with_lookups(pairs)
 

@@ -9,7 +9,7 @@ from synckit.errors import SynckitError
 from synckit.init import writing
 from synckit.init.looking import Found, FoundTable, candidates, look
 from synckit.init.names import singular
-from synckit.init.pairing import Known, TablePair, own_table, pair_tables
+from synckit.init.pairing import Known, TablePair, doubtful_key, own_table, pair_tables
 from synckit.init.standard import StandardProposal, propose_standard
 from synckit.mapping.loading import SHIPPED_SCHEMAS, load_schema
 from synckit.mapping.schema import Schema, Table
@@ -84,8 +84,9 @@ def propose_workspace(folder: str | Path, local: str | None = None, integration:
         pairs = pair_tables(sides[0].known, sides[1].known)
     if standard is None and not pairs:
         raise SynckitError(
-            f"No table of {sides[0].title} ({_some(sides[0].found)}) belongs with a table of {sides[1].title} ({_some(sides[1].found)}): "
-            "neither names nor values are alike. Write the mappings yourself; the workspace of `synckit demo` is an example."
+            f"No table of {sides[0].title} ({_some(sides[0].found)}) can be paired with a table of {sides[1].title} "
+            f"({_some(sides[1].found)}) by names or values. Write the mappings yourself; the workspace of `synckit demo` is an example.",
+            tuple(f"{side.title}: {remark}" for side in sides for remark in side.remarks),
         )
     shown = [_limited(side, pairs, which) for side, which in zip(sides, ("local", "integration"), strict=True)]
     text = writing.workspace_text(shown[0], shown[1], why, standard, pairs)
@@ -244,6 +245,11 @@ def _notes(
         notes.append(f"Tables that belong together by names and values: {', '.join(mappings)}. Look at each pair of fields.")
     for side in sides:
         notes += [f"{side.title}: {remark}" for remark in side.remarks]
+        for known in side.known if standard is None else ():
+            near = doubtful_key(known.found, known.table.uid)
+            notes += (
+                [f"{side.title}: {known.table.name}: its rows are told apart by {known.table.uid}, because {near}."] if near else []
+            )
         notes += [f"Set the environment variable {name}; the password does not stand in the file." for name in side.found.secrets]
     if (folder / LEDGER).exists():
         return (*notes, f"{LEDGER} is there already; it is used where it belongs to these two systems.")

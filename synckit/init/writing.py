@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from synckit.init.looking import quoted
-from synckit.init.pairing import FieldPair, Known, TablePair, version_of
+from synckit.init.pairing import FieldPair, Known, TablePair, rows, version_of
 from synckit.init.standard import Change, StandardProposal
 from synckit.mapping.schema import Column
 from synckit.systems.sql_values import shape_of
@@ -126,7 +126,7 @@ def _schema(key: str, side: Side) -> Iterator[str]:
 
 def _table(known: Known, note: str) -> Iterator[str]:
     table = known.table
-    yield f"      # {_comment(known.found.name)}: {known.found.rows} rows. {_comment(note)}".rstrip()
+    yield f"      # {_comment(known.found.name)}: {rows(known.found.rows)}. {_comment(note)}".rstrip()
     yield f"      - name: {quoted(table.name)}"
     yield f"        primary_key: [{', '.join(quoted(name) for name in table.primary_key)}]"
     yield f"        uid: {quoted(table.uid)}"

@@ -14,7 +14,11 @@ def differences_from_standard(workspace: Workspace) -> list[str]:
     company = bool(workspace.local.company_id or workspace.integration.company_id)
     standard = {mapping.name: mapping for mapping in standard_mappings(workspace.ownership_model, company)}
     present = {mapping.name for mapping in workspace.mappings}
-    sentences = [f"The standard mapping {name} is left out." for name in standard if name not in present]
+    left_out = [name for name in standard if name not in present]
+    if len(left_out) == len(standard):  # two systems of one's own: nothing to compare with, name by name
+        sentences = ["None of the standard mappings takes part."]
+    else:
+        sentences = [f"The standard mapping {name} is left out." for name in left_out]
     if workspace.semantics == "reference":
         sentences.append("The workspace follows the reference system where synckit is safer (semantics: reference).")
     for mapping in workspace.mappings:
