@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from synckit.diagnosis.causes import CAUSES, causes, error_lines, victims_of
@@ -105,7 +106,7 @@ class Report:
             _write(Path(path).expanduser(), page)
         return page
 
-    def to_excel(self, path: str | Path) -> None:
+    def to_excel(self, path: str | Path | IO[bytes]) -> None:
         """One workbook, a sheet per section: real types, filters, frozen headers, text that is never a formula."""
         head = [[self.sentence()], *([name, value] for name, value in self.scope.items())]
         titles = {name: title.partition(":")[0].rstrip("?") for name, title in SECTIONS}
@@ -121,21 +122,24 @@ class Report:
         return f"<Report {self.title}: {self.sentence()}>"
 
 
-def write_workbook(path: str | Path, first: str, head: Sequence[Sequence[Any]], frames: Mapping[str, pd.DataFrame]) -> None:
+def write_workbook(
+    path: str | Path | IO[bytes], first: str, head: Sequence[Sequence[Any]], frames: Mapping[str, pd.DataFrame]
+) -> None:
     """A workbook: the lines of `head` on a sheet called `first`, then a sheet per frame. Raises SynckitError where it cannot be written."""
     from openpyxl import Workbook
 
     from synckit.planning.excel import _fill, _row, _sheet
 
-    target = Path(path).expanduser()
-    refuse_other_files(target, (".xlsx",))
+    target = Path(path).expanduser() if isinstance(path, (str, Path)) else path
+    if isinstance(target, Path):
+        refuse_other_files(target, (".xlsx",))
     book = Workbook(write_only=True)
     page = book.create_sheet(first)
     page.column_dimensions["A"].width = 28
     for n, line in enumerate(head):
         _row(page, list(line), bold=0 if n else 1)
     for title, frame in frames.items():
-        sheet = _sheet(book, title[:31], list(frame.columns), len(frame), str(target))
+        sheet = _sheet(book, title[:31], list(frame.columns), len(frame), str(path))
         _fill(sheet, (tuple(_cell(v) for v in line) for line in frame.itertuples(index=False, name=None)))
     try:
         book.save(target)
@@ -165,11 +169,13 @@ def short(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return ", ".join(map(str, value))
     if isinstance(value, pd.Timestamp):
         return None if value is pd.NaT else value.to_pydatetime()
     if value is None or value is pd.NaT or value is pd.NA or value != value:
         return None
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+    return value
 
 
 def _write(target: Path, text: str) -> None:

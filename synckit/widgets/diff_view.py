@@ -19,7 +19,7 @@ from synckit.reports.wording import count_of, safe
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
 from synckit.widgets.review import Review, as_review
-from synckit.widgets.screen import State, button, buttons, table, text
+from synckit.widgets.screen import State, button, buttons, save_button, table, text
 from synckit.widgets.segments import segments
 
 if TYPE_CHECKING:
@@ -68,6 +68,12 @@ class DiffView(Grid):
             "disposition",
         ]
         return pa.table({c: self.lines.columns[c].take(pa.array(self.lines.shown)) for c in columns}).to_pandas()
+
+    def sheets(self) -> tuple[str, dict[str, pd.DataFrame]]:
+        return "sync-diff", {"Fields": self.selected}
+
+    def title(self) -> str:
+        return self.plan.sentence()
 
     # -- the lines -----------------------------------------------------------------------------------------------------------------
 
@@ -228,7 +234,7 @@ class DiffView(Grid):
         return [text(self.plan.sentence(), "strong")]
 
     def actions(self) -> list[State]:
-        return [button({"do": "undo"}, "Undo", "u", off=not self.plan.decisions)]
+        return [button({"do": "undo"}, "Undo", "u", off=not self.plan.decisions), save_button(len(self.lines.shown))]
 
     def counted(self) -> str:
         directions = self.lines.columns["direction"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,13 +12,12 @@ from synckit.errors import SynckitError
 from synckit.planning.bind import SIDES
 from synckit.planning.plan import Plan
 from synckit.planning.tables import CARRIED_OUT
-from synckit.reports.job_report import write_workbook
 from synckit.reports.wording import count_of, number, safe
 from synckit.widgets.apply_panel import ApplyPanel
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
 from synckit.widgets.plan_grid import QUIET
-from synckit.widgets.screen import State, button, buttons, table, text
+from synckit.widgets.screen import State, button, buttons, save_button, table, text
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
@@ -48,7 +46,7 @@ class ErrorsView(Grid):
         ("trend", "trend", 0.9, ""), ("last_at", "last seen", 1.9, ""), ("remedy", "what fixes it", 4.6, ""),
     )  # fmt: skip
     titles = {"trend": "trend", "mapping": "mend in"}
-    keys = "j k or arrows move · enter opens a cause · / search · e exports what is shown"
+    keys = "j k or arrows move · enter opens a cause · / search · e saves what is shown"
 
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
@@ -145,17 +143,13 @@ class ErrorsView(Grid):
             raise SynckitError("There is no plan to apply.")
         getattr(self.panel, f"do_{do}")(**given)
 
-    def do_export(self) -> None:
-        """Write the causes that are shown, and the records behind them, into a workbook beside the notebook."""
-        shown = self.selected
-        if shown.empty:
-            raise SynckitError("No cause is shown, so there is nothing to export.")
-        target = Path(f"errors-{self.ws.clock():%Y%m%d-%H%M%S}.xlsx").absolute()
-        records = self.ws.cause_records()
-        records = records[records["cause"].isin(set(shown["cause"]))]
-        write_workbook(target, "Errors", [[f"{count_of(len(shown), 'cause', 'causes')}, {count_of(len(records), 'error', 'errors')}"]],
-                       {"Causes": shown, "Records": records})  # fmt: skip
-        self.said = f"Written: {target}"
+    def sheets(self) -> tuple[str, dict[str, pd.DataFrame]]:
+        """The causes that are shown, and the records behind them."""
+        shown, records = self.selected, self.ws.cause_records()
+        return "errors", {"Causes": shown, "Records": records[records["cause"].isin(set(shown["cause"]))]}
+
+    def title(self) -> str:
+        return str(self.head()[0]["text"])
 
     def do_refresh(self) -> None:
         """Read the ledger again."""
@@ -182,8 +176,7 @@ class ErrorsView(Grid):
         ]
 
     def actions(self) -> list[State]:
-        return [button({"do": "export"}, f"Export {count_of(len(self.lines.shown), 'cause', 'causes')}", "e", off=not len(self.lines.shown)),
-                button({"do": "refresh"}, "Read again")]  # fmt: skip
+        return [save_button(len(self.lines.shown)), button({"do": "refresh"}, "Read again")]
 
     def row(self, line: int, values: dict[str, Any]) -> State:
         solved = values["trend"] == "solved"

@@ -14,7 +14,7 @@ from synckit.planning.plan import Plan
 from synckit.reports.frame_html import table_html
 from synckit.reports.wording import count_of, number, safe
 from synckit.widgets.review import Review, as_review
-from synckit.widgets.screen import Screen, State, button, buttons, table, text
+from synckit.widgets.screen import Screen, State, button, buttons, save_button, table, text
 from synckit.widgets.segments import segments
 
 LATER = "decide later"
@@ -70,6 +70,12 @@ class PairQueue(Screen):
             [{**{c: self.all[i][c] for c in columns}, "decision": self.answer(i)} for i in self.shown],
             columns=[*columns, "decision"],
         )
+
+    def sheets(self) -> tuple[str, dict[str, pd.DataFrame]]:
+        return "possible-duplicates", {"Pairs": self.selected}
+
+    def title(self) -> str:
+        return self.tally()
 
     def answer(self, i: int) -> str:
         """What was decided on a pair: "couple", "not_the_same", "later" or ""."""
@@ -341,7 +347,7 @@ class PairQueue(Screen):
             button({"do": "undo"}, "Undo", "u", off=not self.plan.decisions),
             button({"do": "move", "by": -1}, "\u2190"), button({"do": "move", "by": 1}, "\u2192"),
             button({"do": "similar"}, f"Similar: {number(max(alike, 0))} more", off=alike < 1, on=self.similar_open),
-            button({"do": "list"}, "Decided pairs", on=self.listing),
+            button({"do": "list"}, "Decided pairs", on=self.listing), save_button(len(self.shown)),
         )  # fmt: skip
 
     def _candidates(self, pair: dict[str, Any]) -> list[State]:

@@ -17,7 +17,7 @@ from synckit.reports.wording import ACTION_OF, both_ways, count_of, number, safe
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
 from synckit.widgets.review import Review, as_review
-from synckit.widgets.screen import Message, State, button, table, text
+from synckit.widgets.screen import Message, State, button, save_button, table, text
 
 #: Dispositions of which a plan holds very many and nothing is decided; shown on request.
 QUIET = ("unchanged", "not a source", "outside the filter", "not due", "left out by rule")
@@ -34,7 +34,7 @@ class PlanGrid(Grid):
         ("what", "what, or why not", 3.8, ""), ("alike", "alike", 0.6, "n"), ("warnings", "warnings", 1.4, ""),
     )  # fmt: skip
     titles = {"disposition": "action", "mapping": "mapping", "into": "written to", "warnings": "warning"}
-    keys = "j k or arrows move · space leaves out or takes back in · enter says why · / search · u undo"
+    keys = "j k or arrows move · space leaves out or takes back in · enter says why · / search · u undo · e saves what is shown"
 
     def __init__(self, of: Plan | Review, file: str | Path | None = None, *, everything: bool = False) -> None:
         self.review = as_review(of, file)
@@ -53,6 +53,12 @@ class PlanGrid(Grid):
         """The rows shown, in their order, as `plan.records()` gives them."""
         rows = self._rows.take(pa.array(self.lines.shown)).drop_columns(["local_print", "integration_print"])
         return rows.to_pandas()
+
+    def sheets(self) -> tuple[str, dict[str, pd.DataFrame]]:
+        return "planned-rows", {"Planned rows": self.selected}
+
+    def title(self) -> str:
+        return self.plan.sentence()
 
     # -- the rows ------------------------------------------------------------------------------------------------------------------
 
@@ -192,6 +198,7 @@ class PlanGrid(Grid):
             button({"do": "include_shown"}, f"Take {number(back)} back in", off=not back),
             button(undo, "Undo", "u", off=not self.plan.decisions, hint="Take the last decision back"),
             button({"do": "code"}, "Copy as code", on=getattr(self, "open_code", False)),
+            save_button(len(self.lines.shown)),
         ]
 
     def counted(self) -> str:

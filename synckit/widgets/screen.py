@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from synckit.errors import SynckitError
 from synckit.reports.frame_html import STYLE
+from synckit.reports.job_report import write_workbook
+from synckit.reports.wording import count_of
 
 Message = dict[str, Any]
 State = dict[str, Any]
@@ -20,6 +25,7 @@ class Screen(ABC):
     def __init__(self) -> None:
         self.error = ""
         self.said = ""  # one sentence on what the last action did
+        self.file: tuple[str, bytes] | None = None  # what was asked for to be saved, until a view has handed it to the browser
         self._tell: list[Callable[[], None]] = []
         self._view: Any = None
 
@@ -44,6 +50,31 @@ class Screen(ABC):
         except (TypeError, ValueError, KeyError, IndexError) as error:
             self.error = f"That did not work: {type(error).__name__}: {error}"
         self.changed()
+
+    def sheets(self) -> tuple[str, Mapping[str, pd.DataFrame]]:
+        """What "Save as Excel" saves: a name, and a frame per sheet. Screens without rows have none."""
+        return "", {}
+
+    def do_save(self) -> None:
+        """Give what is shown to the reader as an Excel workbook (real types, filters, text that is never a formula)."""
+        name, frames = self.sheets()
+        rows = len(next(iter(frames.values()), ()))
+        if not rows:
+            raise SynckitError("Nothing is shown, so there is nothing to save.")
+        content = io.BytesIO()
+        write_workbook(
+            content, "What this is", [[self.title()], [f"{count_of(rows, 'row', 'rows')}, as shown on the screen"]], frames
+        )
+        self.give(f"{name}.xlsx", content.getvalue())
+
+    def title(self) -> str:
+        """One sentence on what is shown."""
+        return ""
+
+    def give(self, name: str, content: bytes) -> None:
+        """Hand a file to the reader: the browser saves it where it saves everything."""
+        self.file = (name, content)
+        self.said = f"{name} ({max(len(content) // 1024, 1):,} KiB) is among the downloads of your browser."
 
     @abstractmethod
     def state(self) -> State:
@@ -90,6 +121,11 @@ def button(do: Message, label: str, key: str = "", tone: str = "", hint: str = "
     return {"do": do, "label": label, "key": key, "tone": tone, "hint": hint, "on": on, "off": off}
 
 
+def save_button(rows: int) -> State:
+    """The button that saves what is shown."""
+    return button({"do": "save"}, "Save as Excel", "e", hint="what is shown, as a workbook", off=not rows)
+
+
 def buttons(*those: State, label: str = "") -> State:
     return {"kind": "buttons", "label": label, "buttons": [b for b in those if b]}
 
@@ -100,4 +136,4 @@ def table(columns: list[str], rows: Sequence[list[Any] | State], caption: str = 
     return {"kind": "table", "columns": columns, "rows": list(rows), "caption": caption, "tall": tall}
 
 
-__all__ = ["Message", "Screen", "State", "button", "buttons", "table", "text"]
+__all__ = ["Message", "Screen", "State", "button", "buttons", "save_button", "table", "text"]

@@ -36,6 +36,9 @@ class View(anywidget.AnyWidget):
             self.win = {**self.screen.window(self._start, ROWS), "asked": content.get("asked", 0)}
         else:
             self.screen.receive(content)
+            if self.screen.file is not None:
+                (name, made), self.screen.file = self.screen.file, None
+                self.send({"file": name}, buffers=[made])
             self.turn += 1
 
     def publish(self) -> None:

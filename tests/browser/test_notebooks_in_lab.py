@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from lab_page import LabPage, browser, lab, why_not
 
@@ -104,6 +106,12 @@ def test_preview_filter_leave_out_apply_and_see_planned_beside_actual(page: LabP
     p.keyboard.press("Enter")
     p.wait_for_selector(f"{SCREEN} .detail table")
     p.keyboard.press("Escape")
+    with p.expect_download() as saved:
+        p.keyboard.press("e")
+    heads, *lines = openpyxl.load_workbook(io.BytesIO(Path(saved.value.path()).read_bytes()))["Planned rows"].iter_rows(
+        values_only=True
+    )
+    assert {line[heads.index("disposition")] for line in lines} == {"create"}
     p.click(f"{ROWS} >> nth=0")
     p.keyboard.press(" ")
     waits(page, f"{SCREEN} .said", "1 row left out")
@@ -152,6 +160,11 @@ def test_differences_errors_and_report_run_and_keep_their_keys(page: LabPage) ->
             harmless(page, f"{ROWS} >> nth=0")
             page.page.keyboard.press("Enter")
             page.page.wait_for_selector(f"{SCREEN} .detail p")
+        else:
+            harmless(page, f"{SCREEN} p >> nth=0")
+            with page.page.expect_download() as saved:
+                page.page.click(f'{SCREEN} button:has-text("Save as page")')
+            assert "Job report" in Path(saved.value.path()).read_text(encoding="utf-8")
 
 
 def test_an_error_is_opened_explained_and_mended_from_the_screen(tmp_path: Path, new_page: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -93,17 +94,14 @@ def test_what_fixes_nothing_here_is_refused(with_errors: Workspace) -> None:
     assert "no plan to apply" in json.loads(send(view, "apply"))["error"]
 
 
-def test_what_is_shown_is_exported(with_errors: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_what_is_shown_is_saved_as_a_workbook(with_errors: Workspace) -> None:
     view = ErrorsView(with_errors)
     send(view, "search", text="deleted")
     assert len(view.selected) == 1
-    send(view, "export")
-    book = openpyxl.load_workbook(next(tmp_path.glob("errors-*.xlsx")))
-    assert (
-        book["Causes"].max_row == 2
-        and book["Records"].max_row == 1 + len(with_errors.cause_records(view.selected["cause"].iloc[0]))
-        and str(tmp_path) in view.said
-    )
+    send(view, "save")
+    assert view.file is not None and view.file[0] == "errors.xlsx" and "downloads" in view.said
+    book = openpyxl.load_workbook(io.BytesIO(view.file[1]))
+    assert book["Causes"].max_row == 2
+    assert book["Records"].max_row == 1 + len(with_errors.cause_records(view.selected["cause"].iloc[0]))
     send(view, "search", text="no such cause")
-    assert "nothing to export" in json.loads(send(view, "export"))["error"]
+    assert "nothing to save" in json.loads(send(view, "save"))["error"]

@@ -177,12 +177,22 @@ function render({ model, el }) {
     if (kind === "grid") grid.update(state);
     else redraw(plain, [...(state.blocks || []).map((one) => draw(one, send)), notice(state)], root);
   }
+  // A file that was asked for: an object of this page, so nothing is fetched from anywhere.
+  function save(message, buffers) {
+    if (!message || !message.file) return;
+    const link = make("a", { download: message.file, href: URL.createObjectURL(new Blob([buffers[0]])) });
+    el.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+  model.on("msg:custom", save);
   model.on("change:turn", rest);
   model.on("change:state", update);
   model.on("change:win", grid.rows);
   update();
   if (model.get("state").kind === "grid") grid.rows();
-  return () => { rest(); model.off("change:turn", rest); model.off("change:state", update); model.off("change:win", grid.rows); };
+  return () => { rest(); model.off("msg:custom", save); model.off("change:turn", rest); model.off("change:state", update); model.off("change:win", grid.rows); };
 }
 
 const notice = (state) => make("p", { class: state.error ? "tone-fail" : "quiet said", role: "status" }, state.error || state.said || "\u00a0");

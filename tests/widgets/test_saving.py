@@ -1,0 +1,78 @@
+"""What a screen shows is taken away as a file: made by the presenter, handed to the browser by the view."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import openpyxl
+import pytest
+
+from synckit.planning.plan import Plan
+from synckit.widgets import DiffView, PairQueue, PlanGrid, ReportPanel
+from synckit.workspace import Workspace
+
+
+def sheet(screen: Any, name: str, file: str) -> list[tuple[Any, ...]]:
+    """The lines of a sheet of the workbook that a screen gives."""
+    screen.receive({"do": "save"})
+    assert screen.error == "" and screen.file[0] == file and file in screen.said
+    book = openpyxl.load_workbook(io.BytesIO(screen.file[1]))
+    return [tuple(cell.value for cell in line) for line in book[name].iter_rows()]
+
+
+def test_the_rows_shown_are_saved_with_their_sentence(full: Plan) -> None:
+    grid = PlanGrid(full)
+    grid.receive({"do": "choose", "facet": "mapping", "value": "VENDOR"})
+    lines = sheet(grid, "Planned rows", "planned-rows.xlsx")
+    assert lines[0] == tuple(grid.selected.columns) and len(lines) == 1 + len(grid.selected)
+    assert {line[0] for line in lines[1:]} == {"VENDOR"}
+    assert sheet(grid, "What this is", "planned-rows.xlsx")[0] == (full.sentence(),)
+
+
+def test_values_are_text_in_the_workbook(full: Plan) -> None:
+    grid = PlanGrid(full)
+    grid.receive({"do": "search", "text": "=SUM"})
+    assert len(grid.selected)
+    grid.receive({"do": "save"})
+    assert grid.file is not None
+    book = openpyxl.load_workbook(io.BytesIO(grid.file[1]))
+    assert not [c for page in book.worksheets for line in page.iter_rows() for c in line if c.data_type == "f"]
+
+
+def test_changed_fields_and_pairs_are_saved(full: Plan) -> None:
+    diff, pairs = DiffView(full), PairQueue(full)
+    assert len(sheet(diff, "Fields", "sync-diff.xlsx")) == 1 + len(diff.selected)
+    assert len(sheet(pairs, "Pairs", "possible-duplicates.xlsx")) == 1 + len(pairs.selected)
+
+
+def test_nothing_shown_is_nothing_saved(full: Plan) -> None:
+    grid = PlanGrid(full)
+    grid.receive({"do": "search", "text": "nobody is called so"})
+    grid.receive({"do": "save"})
+    assert grid.file is None and "nothing to save" in grid.error
+    assert next(b for b in grid.state()["actions"] if b["key"] == "e")["off"]
+
+
+def test_a_report_is_saved_as_page_workbook_and_json(with_errors: Workspace) -> None:
+    report = with_errors.report(since="2000-01-01")
+    panel = ReportPanel(report)
+    panel.receive({"do": "page"})
+    assert panel.file == ("job-report.html", report.to_html().encode())
+    panel.receive({"do": "json"})
+    assert panel.file is not None and json.loads(panel.file[1])["sentence"] == report.sentence()
+    panel.receive({"do": "save"})
+    assert panel.file is not None and openpyxl.load_workbook(io.BytesIO(panel.file[1])).sheetnames[0] == "Report"
+    assert report.sentence() in json.dumps(panel.state())
+
+
+def test_the_view_hands_the_file_to_the_browser_once(full: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("anywidget")
+    view = PlanGrid(full).view
+    sent: list[Any] = []
+    monkeypatch.setattr(type(view), "send", lambda self, content, buffers=None: sent.append((content, buffers)))
+    view._receive(view, {"do": "save"}, [])
+    view._receive(view, {"do": "move", "by": 1}, [])
+    ((content, buffers),) = sent
+    assert content == {"file": "planned-rows.xlsx"} and buffers[0][:2] == b"PK"
