@@ -41,6 +41,8 @@ RECORDS = "Records"
 ALIKE = "Possible duplicates"
 COLUMNS = ("decision", "row", "mapping", "pass", "disposition", "local_name", "integration_name", "local_key", "integration_key",
            "reason", "warnings")  # fmt: skip
+KEYS = ("local_key", "integration_key")
+_KEY_COMPARED = 200  # characters: a longer text may have been cut
 WIDTHS = {"decision": 11, "row": 20, "mapping": 18, "pass": 6, "disposition": 14, "reason": 70, "message": 70, "why": 30, "warnings": 24,
           "field": 24, "column": 24, "old": 30, "new": 30, "value": 24, "recommendation": 20}  # fmt: skip
 DUPLICATES = ("decision", "mapping", "pass", "source_name", "existing_side", "existing_name", "existing_coupled", "score", "why", "source_key",
@@ -237,7 +239,7 @@ def read_decisions(plan: Plan, path: str) -> list[Decision]:
         on_duplicates, wrong = _read_judgements(plan, book)
         problems += wrong
         for number, cells in _decision_rows(book, path):
-            word, name = cells
+            word, name, *keys = cells
             if not word and not name:
                 continue
             if word and word not in WORDS:
@@ -247,6 +249,11 @@ def read_decisions(plan: Plan, path: str) -> list[Decision]:
             if not name or name not in known:
                 problems.append(
                     f'{RECORDS}, row {number}: the plan has no row "{name}".' + (nearest(name, list(known)) if name else "")
+                )
+            elif word in WORDS and any(shown not in (None, _key_text(known[name][k])) for shown, k in zip(keys, KEYS, strict=True)):
+                problems.append(
+                    f"{RECORDS}, row {number}: the keys are not those of {name}. Was a part of the sheet sorted or pasted over? "
+                    "Write the workbook again, and sort whole rows."
                 )
             elif word in WORDS:
                 before = decided.setdefault(name, (word, number))
@@ -362,8 +369,14 @@ def _refuse_another_plan(book: Any, plan: Plan, path: str) -> None:
         )
 
 
-def _decision_rows(book: Any, path: str) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Row number as Excel counts, and the texts of the columns `decision` and `row`, wherever these stand."""
+def _key_text(key: str | None) -> str:
+    """How a key reads when it comes back from a cell."""
+    return (key or "").translate(_ILLEGAL)[:_KEY_COMPARED].strip()
+
+
+def _decision_rows(book: Any, path: str) -> Iterator[tuple[int, tuple[str | None, ...]]]:
+    """Row number as Excel counts, and the texts of the columns `decision`, `row` and KEYS, wherever these stand; None for a column of
+    keys that someone has removed."""
     sheet = book[RECORDS]
     rows = sheet.iter_rows(values_only=True)
     header = [str(v or "").strip().lower() for v in next(rows, ())]
@@ -371,9 +384,19 @@ def _decision_rows(book: Any, path: str) -> Iterator[tuple[int, tuple[str, str]]
     if missing:
         raise SynckitError(f"{path}: the sheet {RECORDS} has lost its column {' and '.join(missing)}. Write the workbook again.")
     at = [header.index(c) for c in ("decision", "row")]
+    keys = [header.index(c) if c in header else None for c in KEYS]
     for number, values in enumerate(rows, start=2):
-        word, name = (str(values[i]).strip() if i < len(values) and values[i] is not None else "" for i in at)
-        yield number, (word.lower(), name)
+        word, name, *shown = (
+            str(values[i]).strip() if i < len(values) and values[i] is not None else "" for i in [*at, *(k or 0 for k in keys)]
+        )
+        yield (
+            number,
+            (
+                word.lower(),
+                name,
+                *(None if k is None else text[:_KEY_COMPARED].strip() for k, text in zip(keys, shown, strict=True)),
+            ),
+        )
 
 
 def _refuse_to_lose(target: Path) -> None:
@@ -383,7 +406,7 @@ def _refuse_to_lose(target: Path) -> None:
     with _open(str(target)) as book:
         if book.properties.title != MARK or RECORDS not in book.sheetnames:
             raise SynckitError(f"{target} exists and is not a workbook of a plan. Choose another name.")
-        if any(word for _, (word, _) in _decision_rows(book, str(target))) or _holds_judgements(book):
+        if any(word for _, (word, *_) in _decision_rows(book, str(target))) or _holds_judgements(book):
             raise SynckitError(f"{target} holds decisions, which would be lost. Read them first, or choose another name.")
 
 

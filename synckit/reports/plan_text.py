@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -68,7 +69,7 @@ def plan_view(plan: Plan, limit: int = EXAMPLES) -> Group:
         Text(),
         Text(plan.sentence(), style="bold"),
         Text(),
-        summary_table(plan),
+        _Summary(plan),
         *remarks(plan),
     ]
     likeness = likenesses(plan)
@@ -97,7 +98,19 @@ def head(plan: Plan) -> Text:
     return text
 
 
-def summary_table(plan: Plan) -> Table:
+class _Summary:
+    """The table of a plan: where its headings do not fit, signs alone stand above the numbers, for a number is never cut."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = summary_table(self.plan)
+        whole = Measurement.get(console, options.update(max_width=1000), table).maximum
+        yield table if whole <= options.max_width else summary_table(self.plan, narrow=True)
+
+
+def summary_table(plan: Plan, narrow: bool = False) -> Table:
     """Mapping and pass by action, in dependency order; the last line adds up."""
     columns = shown_columns(plan)
     table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False, padding=(0, 0, 0, 1), show_edge=False)
@@ -105,8 +118,10 @@ def summary_table(plan: Plan) -> Table:
     table.add_column("\npass", "", no_wrap=True)
     for action in columns:
         total = plan.total(*action.dispositions)
-        table.add_column(Text(f"{action.sign}\n{action.name}"), _cell(total, action), justify="right", no_wrap=True)
-    table.add_column("\nunchanged", Text(number(plan.total("unchanged"))), justify="right", no_wrap=True)
+        table.add_column(
+            Text(f"{action.sign}\n{'' if narrow else action.name}"), _cell(total, action), justify="right", no_wrap=True
+        )
+    table.add_column("\nequal" if narrow else "\nunchanged", Text(number(plan.total("unchanged"))), justify="right", no_wrap=True)
     others = sum(n for of in plan.counts.values() for d, n in left_alone(of).items() if d != "unchanged")
     table.add_column("\nother", Text(number(others)), justify="right", no_wrap=True)
     last = ""

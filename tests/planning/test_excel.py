@@ -108,8 +108,29 @@ def test_all_mistakes_are_told_at_once_with_their_rows(plan: Plan, fill: Callabl
 
 
 def test_the_same_record_decided_both_ways_is_refused(plan: Plan, fill: Callable[..., str], written: Path) -> None:
-    name = openpyxl.load_workbook(written)["Records"]["B2"].value
-    assert "decided twice" in refused(plan, fill(A2="exclude", A3="include", B3=name))
+    sheet = openpyxl.load_workbook(written)["Records"]
+    copied = {f"{column}3": sheet[f"{column}2"].value for column in "BHI"}
+    assert "decided twice" in refused(plan, fill(A2="exclude", A3="include", **copied))
+
+
+def test_a_decision_beside_the_wrong_record_is_refused(plan: Plan, written: Path, tmp_path: Path) -> None:
+    """Someone sorts a part of the sheet: names and keys move, the column `row` does not. Nobody else's record is left out."""
+    book = openpyxl.load_workbook(written)
+    sheet = book["Records"]
+    heads = [cell.value for cell in sheet[1]]
+    moved = [heads.index(c) + 1 for c in ("local_name", "integration_name", "local_key", "integration_key")]
+    row = row_of(written, "create")
+    for column in moved:
+        one, other = sheet.cell(row, column), sheet.cell(row - 1, column)
+        one.value, other.value = other.value, one.value
+    sheet.cell(row, 1).value = "exclude"
+    book.save(tmp_path / "sorted.xlsx")
+    said = refused(plan, str(tmp_path / "sorted.xlsx"))
+    assert f"Records, row {row}: the keys are not those of" in said and "sort whole rows" in said
+    for column in sorted(moved, reverse=True):
+        sheet.delete_cols(column)
+    book.save(tmp_path / "fewer.xlsx")
+    assert plan.with_decisions(str(tmp_path / "fewer.xlsx")).total("excluded") == 1, "columns may be removed"
 
 
 def test_a_workbook_of_another_plan_is_refused(plan: Plan, written: Path, tmp_path: Path) -> None:
