@@ -17,8 +17,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synckit.errors import LostConnectionError, SynckitError
+from synckit.errors import LostConnectionError, PassingError, SynckitError
 from synckit.ledger.ledger import Ledger
+from synckit.logs import note
 from synckit.mapping.model import PASS_DIRECTION, Pass, Workspace
 from synckit.mapping.order import dependency_order
 from synckit.mapping.rules import TableMap
@@ -152,7 +153,7 @@ def with_local_currency(planning: Planning, bound: BoundMapping, known: pa.Table
     return pa.concat_tables([own.select(NO_KNOWN.names).cast(NO_KNOWN), pa.Table.from_pylist([row], NO_KNOWN)])
 
 
-WAITS = (1.0, 5.0)  # seconds before planning begins anew after a lost connection
+WAITS = (1.0, 5.0, 15.0)  # seconds before planning begins anew after a lost connection
 
 
 def plan_run(
@@ -173,6 +174,7 @@ def plan_run(
     what is due (documentation of the reference; design section 5). Option mappings take no part in an incremental run of all.
     A connection that is lost on the way is waited for: planning then begins anew, as both systems are read at one moment.
     """
+    lost = False
     for wait in (*WAITS, None):
         try:
             with planning_run(workspace, systems, ledger, request, now, rulebook, progress) as planning:
@@ -183,9 +185,13 @@ def plan_run(
                 else:
                     chosen = [n for n in order if request.kind == "full" or bound[n].mapping.kind != "option"]
                 return assemble(planning, plan_mappings(planning, chosen), order=chosen, operator=operator, whole=names is None)
-        except LostConnectionError as lost:
+        except PassingError as problem:
+            lost = lost or isinstance(problem, LostConnectionError)  # then a server that cannot be reached is one that comes back
+            if not lost:
+                raise
             if wait is None:
-                raise SynckitError(f"{lost.message} It was tried {len(WAITS) + 1} times; nothing has been written.") from None
+                raise SynckitError(f"{problem.message} It was tried {len(WAITS) + 1} times; nothing has been written.") from None
+            note("planning begins anew", seconds=wait)
             time.sleep(wait)
     raise AssertionError("unreachable")
 
