@@ -196,17 +196,21 @@ class ByHand:
     def _name_of(self, mapping: object) -> str:
         return self._ws.description.mapping(str(mapping)).name
 
-    def lift(self, mapping: str, *, local: Keys = (), integration: Keys = ()) -> int:
-        """Lift the hold on records: the next run looks at them again. Returns how many; the decision is written down.
+    def lift(self, mapping: str, *, local: Keys = (), integration: Keys = (), all_held: bool = False) -> int:
+        """Lift the hold on records, or on all that a mapping has: the next run looks at them again. Returns how many; the decision is
+        written down.
 
         Raises SynckitError where a named record is not held.
         """
         name = self._ws.description.mapping(mapping).name
         given: dict[Side, list[str]] = {"local": _list(local), "integration": _list(integration)}
-        if not any(given.values()):
+        if not all_held and not any(given.values()):
             raise SynckitError(f"Name the records of {name} whose hold is to be lifted: local= or integration=.")
         held = {(row["side"], row["key"]) for row in self._ws.ledger.held(name).to_pylist()}
         couplings = [c for c in self._ws.ledger.couplings(name).to_pylist() if c["held"] is not None]
+        if all_held:
+            given = {side: sorted(key for s, key in held if s == side) for side in SIDES}
+            given["local"] += [c["local_key"] for c in couplings if not any((side, c[f"{side}_key"]) in held for side in SIDES)]
         known = held | {(side, c[f"{side}_key"]) for c in couplings for side in SIDES}  # also where the row itself is gone by now
         keys = {}
         for side in SIDES:

@@ -303,11 +303,13 @@ def restore(
 def lift(
     mapping: Annotated[str, typer.Argument(help="The mapping.")], key: Locals = None, workspace: WorkspaceOption = None,
     integration: IntegrationOption = None,
+    all_held: Annotated[bool, typer.Option("--all", help="All records of the mapping that are held.")] = False,
 ) -> None:  # fmt: skip
     """Lift the hold on records, so that the next run looks at them again."""
     with opened(workspace) as ws:
-        _some(key, integration)
-        n = ws.lift(mapping, local=key or (), integration=integration or ())
+        if not all_held:
+            _some(key, integration, " Or all that are held: --all.")
+        n = ws.lift(mapping, local=key or (), integration=integration or (), all_held=all_held)
         typer.echo(
             f"{n:,} {'record is' if n == 1 else 'records are'} no longer held; the next run looks at {'it' if n == 1 else 'them'}."
         )

@@ -172,7 +172,7 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         names = [mapping.name for mapping in self.description.mappings]
         report = import_couplings(self.ledger, source, names, self._table_ids(), table=table, stamp=self._stamp, at=self.clock())
         if report.refused:
-            raise SynckitError(f"Nothing was imported: {len(report.refused)} rows are refused.", report.refused)
+            raise SynckitError(str(report).partition("\n")[0], report.refused)
         return report
 
     def export_couplings(self, path: str | Path) -> int:

@@ -51,7 +51,8 @@ class ImportReport:
     def __str__(self) -> str:
         if not self.refused:
             return f"{self.imported} couplings imported, {self.already_there} were there already."
-        head = f"Nothing was imported: {len(self.refused)} rows are refused."
+        n = len(self.refused)
+        head = f"Nothing was imported: {n:,} {'row is' if n == 1 else 'rows are'} refused."
         return "\n".join([head, *(f"  - {reason}" for reason in self.refused)])
 
 

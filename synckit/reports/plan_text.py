@@ -69,8 +69,7 @@ def plan_view(plan: Plan, limit: int = EXAMPLES) -> Group:
         Text(),
         Text(plan.sentence(), style="bold"),
         Text(),
-        _Summary(plan),
-        *remarks(plan),
+        *([_Summary(plan), *remarks(plan)] if plan.counts else []),
     ]
     likeness = likenesses(plan)
     for action in ACTIONS:
@@ -153,6 +152,8 @@ def remarks(plan: Plan) -> list[Text]:
         others.update({d: n for d, n in left_alone(of).items() if d != "unchanged"})
     if others:
         lines.append(Text(f"other: {', '.join(f'{number(n)} {d}' for d, n in others.most_common())}.", style="dim"))
+    if others["held"]:
+        lines.append(Text("held: left alone until someone lifts it: synckit lift MAPPING KEY, or MAPPING --all.", style="dim"))
     warned = warning_counts(plan)
     if warned:
         listed = ", ".join(f"{number(n)} {w.replace('_', ' ')}" for w, n in warned.items())

@@ -425,6 +425,19 @@ def test_a_hold_is_lifted(make_world: MakeWorld) -> None:
         w.ws.lift("CUSTOMER", local="A")
 
 
+def test_all_holds_of_a_mapping_are_lifted_at_once(make_world: MakeWorld) -> None:
+    w = customers(make_world)
+    pair(w, "A", "G")
+    w.local.edit("customer", "A", name="New")
+    w.local.add("customer", "B", name="Only here")
+    w.carry_out(w.ws.plan_full().exclude("CUSTOMER"))
+    held = w.ws.plan_full()
+    assert held.total("held") and not held.writes and "synckit lift MAPPING KEY, or MAPPING --all" in held.to_text()
+    assert w.ws.lift("CUSTOMER", all_held=True) == 2, "a coupled record and one of one's own"
+    assert w.ws.plan_full().total("held") == 0 and w.ws.plan_full().total("create", "update") == 2
+    assert w.ws.lift("CUSTOMER", all_held=True) == 0
+
+
 @scenario("S-093")
 def test_the_list_of_skipped_records(make_world: MakeWorld) -> None:
     w = customers(make_world)
