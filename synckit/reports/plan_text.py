@@ -69,8 +69,9 @@ def plan_view(plan: Plan, limit: int = EXAMPLES) -> Group:
         Text(),
         Text(plan.sentence(), style="bold"),
         Text(),
-        *([_Summary(plan), *remarks(plan)] if plan.counts else []),
     ]
+    if plan.counts:
+        parts += [_Summary(plan), *remarks(plan)]
     likeness = likenesses(plan)
     for action in ACTIONS:
         rows = examples(plan, action, limit)
