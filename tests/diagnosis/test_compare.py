@@ -3,55 +3,129 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
+from world import MakeWorld, World, guid, mapping
 
+from synckit.applying.refusals import to_accept
 from synckit.cli import main
-from synckit.demo import make_demo
 from synckit.diagnosis.compare import compare_plans, compare_runs
-from synckit.workspace import open_workspace
+from synckit.planning.plan import Plan
 
 
-def test_plans_and_runs_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def run(*words: str) -> tuple[int, str]:
+@pytest.fixture
+def w(make_world: MakeWorld) -> World:
+    """Three customers to create, one coupled and changed; DKK is missing for one of them."""
+    w = make_world(
+        {"customer": "no code20 key, name text50, currency code10", "currency": "code code10 key"},
+        {"account": "name text50, currencyid guid", "transactioncurrency": "isocode text5"},
+        [
+            mapping("CURRENCY", "currency > transactioncurrency", "code > isocode", direction="to_integration", only_coupled=True),
+            mapping(
+                "CUSTOMER",
+                "customer > account",
+                "name > name, currency > currencyid lookup CURRENCY",
+                direction="to_integration",
+            ),
+        ],
+    )
+    for no in "ABC":
+        w.local.add("customer", no, no=no, name=f"Customer {no}", currency="DKK" if no == "C" else "")
+    w.local.add("customer", "K", no="K", name="Known")
+    w.integration.add("account", "G", name="Known")
+    w.couple("CUSTOMER", "K", "G")
+    w.local.edit("customer", "K", name="Renamed")
+    return w
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """A command: exit code, what it prints, what it says on stderr."""
+
+    def command(*words: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as left:
-            main([*words])
-        return int(left.value.code or 0), capsys.readouterr().out
+            main([str(w) for w in words])
+        told = capsys.readouterr()
+        return int(left.value.code or 0), told.out, told.err
 
-    folder = tmp_path / "demo"
-    with open_workspace(make_demo(folder)) as ws:
-        first = ws.plan_full("CURRENCY")
-        assert not len(compare_plans(first, ws.plan_full("CURRENCY")))
-        first.save(str(tmp_path / "a.plan"))
-        with sqlite3.connect(folder / "business_central.db") as connection:
-            table = next(
-                t
-                for (t,) in connection.execute(
-                    "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%urrency%' ORDER BY length(name)"
-                )
-            )
-            code, description = (
-                next(r[1] for r in connection.execute(f'PRAGMA table_info("{table}")') if r[1].lower() == n)
-                for n in ("code", "description")
-            )
-            connection.execute(f"""UPDATE "{table}" SET "{description}" = 'Krone' WHERE "{code}" = 'DKK'""")  # noqa: S608
-            connection.execute(f"""DELETE FROM "{table}" WHERE "{code}" = 'CAD'""")  # noqa: S608
-        second = ws.plan_full("CURRENCY")
-        second.save(str(tmp_path / "b.plan"))
-        found = compare_plans(first, second).set_index("name")
-        assert found.loc["CAD", "change"] == "gone"
-        assert found.loc["DKK", "change"] == "changed" and 'now Description: "Danish Krone" -> "Krone"' in found.loc["DKK", "what"]
-        excluded = compare_plans(second, second.exclude("CURRENCY", local=str(found.loc["DKK", "local_key"])))
-        assert excluded[["before", "after"]].values.tolist() == [["update", "excluded"]]
-        ws.apply(second, accept=["CURRENCY"])
-        ws.apply(ws.plan_full("CURRENCY"), accept=["CURRENCY"])
-        runs = compare_runs(ws, 1, 2)
-        assert set(runs["change"]) == {"gone"} and "TRY" not in set(runs["name"])
-    assert run("compare", str(tmp_path / "a.plan"), str(tmp_path / "a.plan")) == (0, "No difference.\n")
-    code_, out = run("compare", str(tmp_path / "a.plan"), str(tmp_path / "b.plan"), "--json")
-    assert code_ == 2 and {d["change"] for d in json.loads(out)} == {"gone", "changed"}
-    assert run("compare", "1", "2", "-w", str(folder / "workspace.yaml"))[0] == 2
-    assert run("compare", "1", "9", "-w", str(folder / "workspace.yaml"))[0] == 1
-    assert run("compare", "1", str(tmp_path / "b.plan"))[0] == 1
+    return command
+
+
+def changes(before: Plan, after: Plan) -> dict[str, str]:
+    found = compare_plans(before, after)
+    return dict(zip(found["name"], found["change"] + ": " + found["what"], strict=True))
+
+
+def test_plans_of_one_state_do_not_differ(w: World) -> None:
+    assert changes(w.plan("CUSTOMER"), w.plan("CUSTOMER")) == {}
+
+
+def test_a_new_a_gone_and_a_changed_record(w: World) -> None:
+    before = w.plan("CUSTOMER")
+    w.local.add("customer", "D", no="D", name="Customer D")
+    w.local.delete("customer", "A")
+    w.local.edit("customer", "K", name="Renamed again")
+    found = changes(before, w.plan("CUSTOMER"))
+    assert found.keys() == {"Customer D", "Customer A", "Renamed again"}
+    assert found["Customer D"].startswith("new: ") and found["Customer A"].startswith("gone: ")
+    assert found["Renamed again"] == 'changed: no longer name: "Known" -> "Renamed"; now name: "Known" -> "Renamed again"'
+
+
+def test_what_failed_and_can_be_written_now(w: World) -> None:
+    before = w.plan("CUSTOMER")
+    w.local.edit("customer", "C", currency="")
+    found = compare_plans(before, w.plan("CUSTOMER"))
+    assert found[["name", "before", "after"]].values.tolist() == [["Customer C", "will fail", "create"]]
+
+
+def test_a_decision_is_a_difference(w: World) -> None:
+    plan = w.plan("CUSTOMER")
+    found = compare_plans(plan, plan.exclude("CUSTOMER", local=guid("A")))
+    assert found[["name", "change", "before", "after"]].values.tolist() == [["Customer A", "changed", "create", "excluded"]]
+
+
+def test_what_a_run_did_that_the_other_did_not(w: World) -> None:
+    w.full("CUSTOMER")
+    w.local.edit("customer", "C", currency="")
+    w.full("CUSTOMER")
+    found = compare_runs(w.ws, 1, 2).set_index("local_key")
+    assert len(found) == 4 and set(found["change"]) == {"gone", "changed"}
+    (changed,) = found[found["change"] == "changed"].to_dict("records")
+    assert changed["before"].startswith("error ") and changed["after"] == "insert done"
+
+
+def test_the_exit_code_tells_a_script(w: World, run: Callable[..., tuple[int, str, str]]) -> None:
+    one, other = w.folder / "one.plan", w.folder / "other.plan"
+    w.plan("CUSTOMER").save(str(one))
+    w.local.delete("customer", "A")
+    second = w.plan("CUSTOMER")
+    second.save(str(other))
+    w.ws.apply(second, accept=to_accept(second))
+    w.close()
+    assert run("compare", one, one)[:2] == (0, "No difference.\n")
+    code, out, _ = run("compare", one, other)
+    assert code == 2 and "0 new, 1 gone, 0 changed." in out and "Customer A" in out
+    code, out, _ = run("compare", one, other, "--json")
+    assert code == 2 and [d["change"] for d in json.loads(out)] == ["gone"]
+    assert run("compare", "1", "1", "-w", w.path)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("1", "9"), "There is no run 9."),
+        (("one.plan", "missing.plan"), "missing.plan"),
+        (("1", "one.plan"), "are not of one sort"),
+        (("workspace.yaml", "one.plan"), "workspace.yaml"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(
+    w: World, run: Callable[..., tuple[int, str, str]], words: tuple[str, str], said: str
+) -> None:
+    plan = w.plan("CUSTOMER")
+    plan.save(str(w.folder / "one.plan"))
+    w.ws.apply(plan, accept=to_accept(plan))
+    w.close()
+    code, out, err = run("compare", *(w.folder / word if "." in word else word for word in words), "-w", w.path)
+    assert code == 1 and said in err and out == "" and "Traceback" not in err
