@@ -10,17 +10,18 @@ import pandas as pd
 from synckit.reports.plan_text import cell_text, frame_view, plain
 from synckit.reports.wording import ACTION_OF, count_of, number
 
-#: Only variables of JupyterLab's theme, with fallbacks for exported pages that inherit the reader's own colours.
+#: Only variables of JupyterLab's theme, with fallbacks for exported pages that inherit the reader's own colours. The class is named twice so
+#: that its cells win over JupyterLab's own rules for tables, which set everything to the right.
 STYLE = """<style>
 .synckit {font-family: var(--jp-ui-font-family, sans-serif); color: var(--jp-ui-font-color1, inherit); max-width: 100%; overflow-x: auto}
 .synckit table {border-collapse: collapse; margin: .4em 0; font-size: var(--jp-ui-font-size1, .9em)}
-.synckit th, .synckit td {text-align: left; padding: .2em .7em .2em 0; border: 0; vertical-align: top; background: none; max-width: 32em;
+.synckit.synckit th, .synckit.synckit td {text-align: left; padding: .2em .7em .2em 0; border: 0; vertical-align: top; background: none; max-width: 32em;
   overflow-wrap: anywhere}
-.synckit th {color: var(--jp-ui-font-color2, inherit); font-weight: 600; border-bottom: 1px solid var(--jp-border-color1, currentColor);
+.synckit.synckit th {color: var(--jp-ui-font-color2, inherit); font-weight: 600; border-bottom: 1px solid var(--jp-border-color1, currentColor);
   white-space: nowrap}
-.synckit td.n, .synckit th.n {text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap}
-.synckit td.k {font-family: var(--jp-code-font-family, monospace); font-size: .9em; white-space: nowrap}
-.synckit tbody tr:hover td {background: var(--jp-layout-color2, transparent)}
+.synckit.synckit td.n, .synckit.synckit th.n {text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap}
+.synckit.synckit td.k {font-family: var(--jp-code-font-family, monospace); font-size: .9em; white-space: nowrap}
+.synckit.synckit tbody tr:hover td {background: var(--jp-layout-color2, transparent)}
 .synckit caption {text-align: left; caption-side: top; font-weight: 600; padding: .3em 0}
 .synckit .quiet {color: var(--jp-ui-font-color2, inherit); opacity: .85}
 .synckit .bar {display: flex; height: .7em; width: 14em; margin-top: .25em; background: var(--jp-layout-color3, transparent)}

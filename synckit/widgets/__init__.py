@@ -9,7 +9,7 @@ from synckit.widgets.diff_view import DiffView
 from synckit.widgets.errors_view import ErrorsView
 from synckit.widgets.pair_queue import PairQueue
 from synckit.widgets.plan_grid import PlanGrid
-from synckit.widgets.report_panel import ReportPanel
+from synckit.widgets.report_view import ReportView
 from synckit.widgets.review import Review
 
-__all__ = ["ApplyPanel", "ConnectAndMap", "DiffView", "ErrorsView", "PairQueue", "PlanGrid", "ReportPanel", "Review"]
+__all__ = ["ApplyPanel", "ConnectAndMap", "DiffView", "ErrorsView", "PairQueue", "PlanGrid", "ReportView", "Review"]

@@ -19,7 +19,7 @@ from synckit.reports.wording import count_of, safe
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
 from synckit.widgets.review import Review, as_review
-from synckit.widgets.screen import State, button, buttons, save_button, table, text
+from synckit.widgets.screen import State, button, buttons, table, text
 from synckit.widgets.segments import segments
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ SAID = {"local": "the local side changed it", "integration": "the integration si
 
 
 class DiffView(Grid):
-    """One line per field that an update writes or in which a conflict differs. With `ws`, an open line shows the whole record of both
-    sides as it is now, and who changed it where the system says so. `selected` is a frame of the lines shown."""
+    """One line per field that an update writes or in which a conflict differs, conflicts first. With `ws`, an open line shows the whole
+    record of both sides as it is now, and who changed it where the system says so. `selected` is a frame of the lines shown."""
 
     columns = (
         ("direction", "direction", 1.3, "a"), ("mapping", "mapping", 1.2, ""), ("name", "record", 2.0, ""), ("field", "field", 1.3, ""),
         ("old", "old, or integration side", 2.4, "s"), ("new", "new, or local side", 2.4, "s"), ("when", "changed", 1.4, ""),
     )  # fmt: skip
     titles = {"direction": "direction", "mapping": "mapping", "field": "field"}
-    keys = "j k or arrows move · space leaves a record out · enter opens it · in a conflict: l local, i integration, m merge, d leave open · u undo"
+    keys = "j k or arrows move · space leaves a record out · enter opens it · in a conflict: l local, i integration, m merge, d leave open · u undo · e saves"
 
     def __init__(self, of: Plan | Review | Any, file: str | Path | None = None, *, ws: Workspace | None = None) -> None:
         self.review, self.ws = as_review(of, file), ws
@@ -102,7 +102,7 @@ class DiffView(Grid):
         token = pc.if_else(to, of.column("local_token"), of.column("integration_token"))
         by = pa.concat_arrays([pa.nulls(fields.num_rows, pa.string()), conflicts.column("changed_by").combine_chunks()])
         self._places, self._conflict = places, conflict
-        order = pa.array(np.lexsort((np.arange(len(places)), places & ~PASS)))
+        order = pa.array(np.lexsort((np.arange(len(places)), places & ~PASS, ~conflict)))  # what waits for a person stands first
         self._places, self._conflict = places[order], conflict[order]
         columns = {
             "mapping": whole.column("mapping"), "pass": whole.column("pass"), "record": whole.column("record"), "field": whole.column("field"),
@@ -231,10 +231,15 @@ class DiffView(Grid):
     # -- drawing -------------------------------------------------------------------------------------------------------------------
 
     def head(self) -> list[State]:
-        return [text(self.plan.sentence(), "strong")]
+        return [text(self.plan.sentence(), "strong"), *self.code_block()]
 
     def actions(self) -> list[State]:
-        return [button({"do": "undo"}, "Undo", "u", off=not self.plan.decisions), save_button(len(self.lines.shown))]
+        return [button({"do": "undo"}, "Undo", "u", off=not self.plan.decisions), *self.save_buttons()]
+
+    def code(self) -> str:
+        """The calls that take the same decisions, and give the lines shown."""
+        show = f"differences = DiffView(plan){self.shown_code()}"
+        return "\n".join(["from synckit.widgets import DiffView", "", self.review.code(), show, "differences.selected"])
 
     def counted(self) -> str:
         directions = self.lines.columns["direction"]
@@ -249,7 +254,8 @@ class DiffView(Grid):
         d, way = values["disposition"], values["direction"]
         shown = {"text": way, "tone": self.tone("direction", way)}
         cells = [shown, values["mapping"], safe(values["name"]), safe(values["field"]), old or {"text": "blank", "tone": "quiet"}, new or {"text": "blank", "tone": "quiet"}, safe(values["when"])]  # fmt: skip
-        return {"cells": cells, "tick": True if d in CARRIED_OUT else False if d == "excluded" else None, "dim": d == "excluded"}
+        return {"cells": cells, "tick": True if d in CARRIED_OUT else False if d == "excluded" else None, "dim": d == "excluded",
+                "sides": way in ("conflict", "decided")}  # fmt: skip
 
     def detail(self, line: int) -> list[State]:
         row = self.lines.lines([line])[0]
@@ -292,7 +298,7 @@ class DiffView(Grid):
             )
         able = all(f["changed_by"] in SIDES for f in self._conflict_fields(row) if f["two_way"])
         return [
-            table(["field", safe(sides["local"].title), safe(sides["integration"].title), "since the last synchronisation", "take"], lines),
+            table(["field", safe(sides["local"].title), safe(sides["integration"].title), "since the last synchronisation", "take"], lines, sides=True),
             buttons(
                 button({"do": "resolve", "use": "local"}, f"Keep {safe(sides['local'].title)}", "l"),
                 button({"do": "resolve", "use": "integration"}, f"Keep {safe(sides['integration'].title)}", "i"),

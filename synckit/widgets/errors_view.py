@@ -17,7 +17,7 @@ from synckit.widgets.apply_panel import ApplyPanel
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
 from synckit.widgets.plan_grid import QUIET
-from synckit.widgets.screen import State, button, buttons, save_button, table, text
+from synckit.widgets.screen import State, button, buttons, table, text
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
@@ -38,7 +38,7 @@ KEYS = ["mapping", "local_key", "integration_key"]
 
 
 class ErrorsView(Grid):
-    """The causes of the booked errors of a workspace, open ones first. `selected` is a frame of the causes shown; `plan` the plan of the
+    """The causes of the booked errors of a workspace, open ones first; the largest is opened. `selected` is a frame of the causes shown; `plan` the plan of the
     last fix or retry that was asked for: it is shown, and written only by its own Write button."""
 
     columns = (
@@ -46,16 +46,23 @@ class ErrorsView(Grid):
         ("trend", "trend", 0.9, ""), ("last_at", "last seen", 1.9, ""), ("remedy", "what fixes it", 4.6, ""),
     )  # fmt: skip
     titles = {"trend": "trend", "mapping": "mend in"}
-    keys = "j k or arrows move · enter opens a cause · / search · e saves what is shown"
+    keys = "j k or arrows move · enter opens a cause · / search · e saves"
 
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
         self.plan: Plan | None = None
         self.panel: ApplyPanel | None = None
         self.story = ""
+        self._plan_code = ""
         self._of = ""  # the cause that plan and story belong to
         self._load()
         super().__init__(self.lines)
+        self._at_the_largest()
+
+    def _at_the_largest(self) -> None:
+        """Open the cause that stops most records, where one still does: causes stand in that order."""
+        self.cursor = 0 if self.lines.n else -1
+        self.open = bool(self.lines.n and self.causes["open"].iloc[0])
 
     def _load(self) -> None:
         self.causes = self.ws.causes()
@@ -77,14 +84,16 @@ class ErrorsView(Grid):
         return str(self.causes["cause"].iloc[self.cursor])
 
     def victims(self) -> pd.DataFrame:
-        """The records behind the cause under the cursor, each once with its last error, and what it is called in the column `name`."""
+        """The records behind the cause under the cursor, each once with its last error; those that the screen lists have what they are
+        called in the column `name`."""
         cause = self._cause
         if cause not in self._victims:
             found = self.ws.cause_records(cause).drop_duplicates(KEYS).reset_index(drop=True)
             found[KEYS[1:]] = found[KEYS[1:]].fillna("")
-            lines: list[dict[str, Any]] = [{str(k): v for k, v in line.items()} for line in found.to_dict("records")]
-            called = {m: names_in(self.ws)(m, [v for v in lines if v["mapping"] == m]) for m in found["mapping"].unique()}
-            found["name"] = [next((n for s in SIDES if (n := called[v["mapping"]].get((s, v[f"{s}_key"]), ""))), "") for v in lines]
+            lines: list[dict[str, Any]] = [{str(k): v for k, v in line.items()} for line in found.head(VICTIMS).to_dict("records")]
+            called = {m: names_in(self.ws)(m, [v for v in lines if v["mapping"] == m]) for m in {v["mapping"] for v in lines}}
+            names = [next((n for s in SIDES if (n := called[v["mapping"]].get((s, v[f"{s}_key"]), ""))), "") for v in lines]
+            found["name"] = [*names, *[""] * (len(found) - len(names))]
             self._victims[cause] = found
         return self._victims[cause]
 
@@ -100,29 +109,29 @@ class ErrorsView(Grid):
     def do_retry(self) -> None:
         """Plan to synchronise the records of this cause again, of however many mappings: those that are skipped are taken up, those that
         fail again say why."""
-        self._planned(self.ws.plan_retry(records=self.victims()), "Tried again")
+        self._planned(self.ws.plan_retry(records=self.victims()), "Tried again", "plan_retry")
 
     def do_fix(self, how: str) -> None:
         """Plan what fixes this cause: "restore", "delete" or "uncouple" its couplings, or "to" / "from": one side's values win."""
         if how not in FIXES.get(str(self.causes["code"].iloc[self.cursor]), ()):
             raise SynckitError(f'"{how}" fixes nothing here.')
-        if how in ("to", "from"):
-            plan = self._chosen(how)
+        verbs = {"restore": "plan_restore", "delete": "plan_delete", "uncouple": "plan_uncoupling"}
+        if how in verbs:
+            self._planned(getattr(self.ws, verbs[how])(records=self.victims()), "The fix", verbs[how])
         else:
-            verb = {"restore": self.ws.plan_restore, "delete": self.ws.plan_delete, "uncouple": self.ws.plan_uncoupling}[how]
-            plan = verb(records=self.victims())
-        self._planned(plan, "The fix")
+            self._chosen(how)
 
-    def _chosen(self, direction: str) -> Plan:
+    def _chosen(self, direction: str) -> None:
         """A plan of the records of this conflict, which are of one mapping, in one direction."""
         found = self.victims()
-        local = [k for k in found["local_key"] if k]
-        others = found[found["local_key"] == ""]
-        return self.ws.plan_records(
-            str(found["mapping"].iloc[0]), local=local, integration=others["integration_key"].tolist(), direction=direction
-        )
+        mapping, local = str(found["mapping"].iloc[0]), [k for k in found["local_key"] if k]
+        others = found[found["local_key"] == ""]["integration_key"].tolist()
+        plan = self.ws.plan_records(mapping, local=local, integration=others, direction=direction)
+        keys = "".join(f", {side}={k!r}" for side, k in (("local", local), ("integration", others)) if k)
+        self._planned(plan, "The fix", code=f"plan = ws.plan_records({mapping!r}{keys}, direction={direction!r})")
 
-    def _planned(self, plan: Plan, what: str) -> None:
+    def _planned(self, plan: Plan, what: str, verb: str = "", code: str = "") -> None:
+        self._plan_code = code or f"plan = ws.{verb}(records=ws.cause_records({self._cause!r}))"
         self.plan, self._of, self.story = plan, self._cause, ""
         self.panel = ApplyPanel(self.ws, self.plan)
         self.panel.on_change(self.changed)
@@ -151,16 +160,22 @@ class ErrorsView(Grid):
     def title(self) -> str:
         return str(self.head()[0]["text"])
 
+    def code(self) -> str:
+        """The calls that give the causes shown, and the plan that stands on the screen."""
+        lines = ["from synckit.widgets import ErrorsView", "", f"errors = ErrorsView(ws){self.shown_code()}", "errors.selected"]
+        return "\n".join([*lines, *([self._plan_code] if self._plan_code else [])])
+
     def do_refresh(self) -> None:
         """Read the ledger again."""
         self._load()
-        self.cursor, self.open, self.story = (0 if self.lines.n else -1), False, ""
-        self.plan = self.panel = None
+        self._at_the_largest()
+        self.story = ""
+        self.plan, self.panel, self._plan_code = None, None, ""
 
     def do_open(self, line: int | None = None) -> None:
         super().do_open(line)
         if not self.open:
-            self.story, self.plan, self.panel = "", None, None
+            self.story, self._plan_code, self.plan, self.panel = "", "", None, None
 
     # -- drawing -------------------------------------------------------------------------------------------------------------------
 
@@ -172,11 +187,12 @@ class ErrorsView(Grid):
             text(
                 f"{count_of(self.lines.n, 'cause', 'causes')} behind the errors of all runs; {count_of(waiting, 'record still waits', 'records still wait')}.",
                 "strong",
-            )
+            ),
+            *self.code_block(),
         ]
 
     def actions(self) -> list[State]:
-        return [save_button(len(self.lines.shown)), button({"do": "refresh"}, "Read again")]
+        return [button({"do": "refresh"}, "Read again", hint="read the ledger again"), *self.save_buttons()]
 
     def row(self, line: int, values: dict[str, Any]) -> State:
         solved = values["trend"] == "solved"

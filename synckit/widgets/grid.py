@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 
@@ -12,13 +13,14 @@ from synckit.reports.frame_html import escaped
 from synckit.reports.plan_text import cell_text
 from synckit.reports.wording import count_of, number, safe
 from synckit.widgets.lines import Lines
-from synckit.widgets.screen import Screen, State
+from synckit.widgets.saving import Saving
+from synckit.widgets.screen import State
 
 FALLBACK = 100  # rows of the page that shows where nothing runs
 VALUES = 12  # values of a facet that are shown as buttons; those chosen are always among them
 
 
-class Grid(Screen):
+class Grid(Saving):
     """`lines` are the rows; subclasses say how one looks (`row`), what a cell reads in the fallback, and what an open line shows."""
 
     #: (column, title, share of the width, kind); kind "n" is a number, "k" a key, "s" segments, "a" an action with its colour.
@@ -31,6 +33,41 @@ class Grid(Screen):
         self.lines = lines
         self.cursor = int(lines.shown[0]) if len(lines.shown) else -1  # number of a line, not its place on the screen
         self.open = False
+
+    def show(self, search: str = "", sort: str = "", descending: bool = False, **facets: str | Sequence[str]) -> Self:
+        """What clicks do, for code: show the lines in which the words of `search` stand and that have one of the named values in each
+        facet, such as `show(mapping="CUSTOMER", disposition=["create", "update"])`; whatever is not named is shown in full."""
+        self.lines.clear()
+        self.lines.search(search)
+        for facet, values in facets.items():
+            wanted = [values] if isinstance(values, str) else list(values)
+            if facet not in self.lines.facets:
+                raise SynckitError(f'There is no facet "{facet}"; there are: {", ".join(self.lines.facets)}.')
+            known = self.lines.values(facet)
+            for value in wanted:
+                if value not in known:
+                    raise SynckitError(f'No row has "{value}" as its {facet}; there are: {", ".join(sorted(known))}.')
+            self.lines.choose(facet, wanted)
+        self.lines.sorted_by = None
+        if sort:
+            if sort not in self.lines.columns:
+                raise SynckitError(f'There is no column "{sort}".')
+            self.lines.sort(sort, descending)
+        self._keep_cursor()
+        self.changed()
+        return self
+
+    def shown_code(self) -> str:
+        """The call of `show` that filters, searches and sorts as the screen does now; "" where everything is shown as it stands."""
+        given = [f"search={self.lines.text!r}"] if self.lines.text.strip() else []
+        given += [f"{name}={sorted(chosen)!r}" for name, chosen in self.lines.chosen.items() if chosen]
+        if self.lines.sorted_by is not None:
+            column, descending = self.lines.sorted_by
+            given += [f"sort={column!r}", *(["descending=True"] if descending else [])]
+        return f".show({', '.join(given)})" if given else ""
+
+    def selected_count(self) -> int:
+        return len(self.lines.shown)
 
     # -- what a view asks for --------------------------------------------------------------------------------------------------------
 
@@ -99,7 +136,8 @@ class Grid(Screen):
 
     @abstractmethod
     def row(self, line: int, values: dict[str, Any]) -> State:
-        """A line as it is drawn: {"cells": [...], "tick": true | false | null, "dim": bool}."""
+        """A line as it is drawn: {"cells": [...], "tick": true | false | null, "dim": bool}; with "sides": True its
+        two segment cells are values of two sides, not old and new."""
 
     def detail(self, line: int) -> list[State]:
         """The blocks of an open line."""

@@ -84,6 +84,10 @@ class Lines:
         found = {v: int(n) for v, n in zip(values, counted, strict=True) if v and (n or v in self.chosen[facet])}
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
+    def values(self, facet: str) -> set[str]:
+        """All values of a facet, whatever is shown."""
+        return {v for v in self._coded(facet)[0] if v}
+
     def _mask(self, without: str = "") -> np.ndarray:
         mask = np.ones(self.n, dtype=bool)
         if self.text.strip():

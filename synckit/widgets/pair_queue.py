@@ -14,7 +14,8 @@ from synckit.planning.plan import Plan
 from synckit.reports.frame_html import table_html
 from synckit.reports.wording import count_of, number, safe
 from synckit.widgets.review import Review, as_review
-from synckit.widgets.screen import Screen, State, button, buttons, save_button, table, text
+from synckit.widgets.saving import Saving
+from synckit.widgets.screen import State, button, buttons, table, text
 from synckit.widgets.segments import segments
 
 LATER = "decide later"
@@ -23,7 +24,7 @@ WORDS = {"couple": "couple", "not_the_same": "not the same", "later": "decide la
 _NUMBERS = re.compile(r"\d+(\.\d+)?")
 
 
-class PairQueue(Screen):
+class PairQueue(Saving):
     """The pairs of a plan that may be the same, best first. `threshold` hides the pairs below it; `blind` hides the score until a pair
     is decided. Decisions are those of the plan, kept in `file` at once (see Review)."""
 
@@ -39,7 +40,8 @@ class PairQueue(Screen):
         super().__init__()
         self.review = as_review(of, file)
         self.blind, self.threshold, self.use = blind, threshold, ""
-        self.all = _pairs(self.plan, None if mapping is None else self.plan._name(mapping))
+        self.mapping = None if mapping is None else self.plan._name(mapping)
+        self.all = _pairs(self.plan, self.mapping)
         self._answered: tuple[Plan | None, dict[int, str]] = (None, {})
         self.at = 0  # number of the pair in `all`
         self.listing = self.similar_open = self.more = False
@@ -76,6 +78,15 @@ class PairQueue(Screen):
 
     def title(self) -> str:
         return self.tally()
+
+    def code(self) -> str:
+        """The calls that take the same decisions, and give the pairs shown."""
+        given = f"plan, mapping={self.mapping!r}" if self.mapping else "plan"
+        show = f"pairs = PairQueue({given}, threshold={self.threshold:g})"
+        return "\n".join(["from synckit.widgets import PairQueue", "", self.review.code(), show, "pairs.selected"])
+
+    def selected_count(self) -> int:
+        return len(self.shown)
 
     def answer(self, i: int) -> str:
         """What was decided on a pair: "couple", "not_the_same", "later" or ""."""
@@ -274,12 +285,12 @@ class PairQueue(Screen):
         place = shown.index(self.at) + 1
         score = "score shown once decided" if self.blind and not answer else f"score {pair['score']:.2f}"
         said = f" · decided: {WORDS[answer]}" if answer else ""
-        blocks = [
+        blocks = [  # the buttons stand above the card: they stay where they are, however many lines a card has
             text(f"Pair {number(place)} of {number(len(shown))} · {pair['mapping']} · {score}{said}", "strong"),
             top,
+            self._buttons(pair, answer),
             self._card(pair, hide=self.blind and not answer),
         ]
-        blocks.append(self._buttons(pair, answer))
         blocks += self._candidates(pair) + self._group()
         if self.similar_open:
             blocks += self._similar()
@@ -292,7 +303,7 @@ class PairQueue(Screen):
                 if rows
                 else text("Nothing is decided yet.", "quiet")
             )
-        return blocks
+        return [*blocks, buttons(*self.save_buttons()), *self.code_block()]
 
     def _card(self, pair: dict[str, Any], hide: bool = False) -> State:
         sides = self.plan.base.sides
@@ -334,7 +345,7 @@ class PairQueue(Screen):
             rows.append([safe(e["field"]), ({"segments": mine, "text": ""} if a else missing) if compared else "", ({"segments": theirs, "text": ""} if b else missing) if compared else "",
                          {"text": level, "tone": tone}, *weight])  # fmt: skip
         heads = ["", f"{titles[0]}", f"{titles[1]}", "alike", *([] if hide else ["weight (log-odds)", "score so far"])]
-        return table(heads, rows, "Values as they are compared; the weights add up to the score")
+        return table(heads, rows, "Values as they are compared; the weights add up to the score", sides=True)
 
     def _buttons(self, pair: dict[str, Any], answer: str) -> State:
         can = pair["across"] and not pair["coupled"]
@@ -347,7 +358,7 @@ class PairQueue(Screen):
             button({"do": "undo"}, "Undo", "u", off=not self.plan.decisions),
             button({"do": "move", "by": -1}, "\u2190"), button({"do": "move", "by": 1}, "\u2192"),
             button({"do": "similar"}, f"Similar: {number(max(alike, 0))} more", off=alike < 1, on=self.similar_open),
-            button({"do": "list"}, "Decided pairs", on=self.listing), save_button(len(self.shown)),
+            button({"do": "list"}, "Decided pairs", on=self.listing),
         )  # fmt: skip
 
     def _candidates(self, pair: dict[str, Any]) -> list[State]:

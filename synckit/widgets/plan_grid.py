@@ -17,7 +17,7 @@ from synckit.reports.wording import ACTION_OF, both_ways, count_of, number, safe
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
 from synckit.widgets.review import Review, as_review
-from synckit.widgets.screen import Message, State, button, save_button, table, text
+from synckit.widgets.screen import Message, State, button, table, text
 
 #: Dispositions of which a plan holds very many and nothing is decided; shown on request.
 QUIET = ("unchanged", "not a source", "outside the filter", "not due", "left out by rule")
@@ -26,15 +26,16 @@ MOST_FIELDS = 3  # names of changed fields in a row; the others are counted
 
 
 class PlanGrid(Grid):
-    """The rows of a plan, one line per record, pass and step. `plan` is the plan with every decision; with a `file`, decisions are
+    """The rows of a plan, one line per record, pass and step: those that need a decision first, then what cannot be written, then the
+    rest, each in the order of a run. `plan` is the plan with every decision; with a `file`, decisions are
     kept there as they are taken (see Review). `selected` is a frame of the rows shown."""
 
     columns = (
-        ("disposition", "action", 1.1, "a"), ("mapping", "mapping", 1.3, ""), ("into", "written to", 1.9, ""), ("name", "record", 2.4, ""),
-        ("what", "what, or why not", 3.8, ""), ("alike", "alike", 0.6, "n"), ("warnings", "warnings", 1.4, ""),
+        ("disposition", "action", 1.0, "a"), ("mapping", "mapping", 1.2, ""), ("into", "written to", 1.5, ""), ("name", "record", 2.2, ""),
+        ("what", "what, or why not", 4.6, ""), ("alike", "alike", 0.55, "n"), ("warnings", "warnings", 1.4, ""),
     )  # fmt: skip
     titles = {"disposition": "action", "mapping": "mapping", "into": "written to", "warnings": "warning"}
-    keys = "j k or arrows move · space leaves out or takes back in · enter says why · / search · u undo · e saves what is shown"
+    keys = "j k or arrows move · space leaves out or takes back in · enter says why · / search · u undo · e saves"
 
     def __init__(self, of: Plan | Review, file: str | Path | None = None, *, everything: bool = False) -> None:
         self.review = as_review(of, file)
@@ -50,7 +51,7 @@ class PlanGrid(Grid):
 
     @property
     def selected(self) -> pd.DataFrame:
-        """The rows shown, in their order, as `plan.records()` gives them."""
+        """The rows shown, in the order of the screen, with the columns of `plan.records()`."""
         rows = self._rows.take(pa.array(self.lines.shown)).drop_columns(["local_print", "integration_print"])
         return rows.to_pandas()
 
@@ -65,7 +66,8 @@ class PlanGrid(Grid):
     def _load(self) -> None:
         rows = self.plan.rows
         quiet = pc.and_(pc.is_in(rows.column("disposition"), pa.array(QUIET)), pc.not_equal(rows.column("code"), "resolved"))
-        self._here = np.arange(rows.num_rows) if self.everything else np.flatnonzero(~quiet.to_numpy())
+        here = np.arange(rows.num_rows) if self.everything else np.flatnonzero(~quiet.to_numpy())
+        self._here = here[np.argsort(_urgency(self.plan, rows)[here], kind="stable")]
         self._length = rows.num_rows
         self._rows = rows.take(pa.array(self._here)).combine_chunks()
         r, sides = self._rows, self.plan.base.sides
@@ -141,9 +143,18 @@ class PlanGrid(Grid):
         """Take the last decision back."""
         self.said = "The last decision was taken back." if self.review.undo() else "There is no decision to take back."
 
-    def do_code(self) -> None:
-        """Show the calls that take the same decisions."""
-        self.open_code = not getattr(self, "open_code", False)
+    def code(self) -> str:
+        """The calls that take the same decisions, and give the rows shown."""
+        more = ", everything=True" if self.everything else ""
+        return "\n".join(
+            [
+                "from synckit.widgets import PlanGrid",
+                "",
+                self.review.code(),
+                f"grid = PlanGrid(plan{more}){self.shown_code()}",
+                "grid.selected",
+            ]
+        )
 
     def exclude_shown(self) -> None:
         self.do_exclude_shown()
@@ -186,9 +197,7 @@ class PlanGrid(Grid):
         twice = both_ways(self.plan)
         if twice:
             blocks.append(text(twice, "quiet"))
-        if getattr(self, "open_code", False):
-            blocks.append({"kind": "code", "text": self.review.code()})
-        return blocks
+        return [*blocks, *self.code_block()]
 
     def actions(self) -> list[State]:
         out, back = len(self._of_shown(CARRIED_OUT)), len(self._of_shown(("excluded",)))
@@ -197,8 +206,7 @@ class PlanGrid(Grid):
             button({"do": "exclude_shown"}, f"Leave out {number(out)} shown", off=not out),
             button({"do": "include_shown"}, f"Take {number(back)} back in", off=not back),
             button(undo, "Undo", "u", off=not self.plan.decisions, hint="Take the last decision back"),
-            button({"do": "code"}, "Copy as code", on=getattr(self, "open_code", False)),
-            save_button(len(self.lines.shown)),
+            *self.save_buttons(),
         ]
 
     def counted(self) -> str:
@@ -307,6 +315,15 @@ def _actions(rows: pa.Table) -> pa.Array:
     """What happens to each row: its disposition, or that it is a second step of a row that stands above."""
     later = pc.and_(pc.equal(rows.column("step"), 2), pc.is_in(rows.column("disposition"), pa.array(CARRIED_OUT)))
     return pc.if_else(later, SECOND_STEP, rows.column("disposition")).combine_chunks()
+
+
+def _urgency(plan: Plan, rows: pa.Table) -> np.ndarray:
+    """0 for what waits for a person (conflicts, creates that look like existing records), 1 for what cannot be written, 2 for the rest."""
+    d = rows.column("disposition")
+    alike = pc.match_substring(_joined(rows.column("warnings")), "possible_duplicate")
+    asks = pc.or_(pc.equal(d, "conflict"), pc.and_(pc.equal(d, "create"), alike))
+    fine = pc.is_in(d, pa.array([*CARRIED_OUT, *QUIET, "excluded"]))
+    return pc.if_else(asks, 0, pc.if_else(fine, 2, 1)).to_numpy()
 
 
 def _joined(lists: Any) -> pa.Array:

@@ -130,10 +130,13 @@ def buttons(*those: State, label: str = "") -> State:
     return {"kind": "buttons", "label": label, "buttons": [b for b in those if b]}
 
 
-def table(columns: list[str], rows: Sequence[list[Any] | State], caption: str = "", tall: bool = False) -> State:
+def table(
+    columns: list[str], rows: Sequence[list[Any] | State], caption: str = "", tall: bool = False, sides: bool = False
+) -> State:
     """`rows`: lists of cells, or {"cells": ..., "on": True} for the row that is chosen; cells are texts, lists of (text, is alike)
-    segments, or {"text", "tone", "bar", "key", "buttons"}. `tall`: shown whole, however many rows there are."""
-    return {"kind": "table", "columns": columns, "rows": list(rows), "caption": caption, "tall": tall}
+    segments, or {"text", "tone", "bar", "key", "buttons"}. `tall`: shown whole, however many rows there are. `sides`: differing
+    segments are those of two sides, not of old and new."""
+    return {"kind": "table", "columns": columns, "rows": list(rows), "caption": caption, "tall": tall, "sides": sides}
 
 
 __all__ = ["Message", "Screen", "State", "button", "buttons", "save_button", "table", "text"]

@@ -42,7 +42,7 @@ def whole_record(ws: Workspace, plan: Plan, row: dict[str, Any]) -> list[State]:
         blocks.append(text(f"{title}: {safe(seen.called)} · changed {safe(seen.token)}{by}", "quiet"))
     changes = plan.changes(row["mapping"], int(row["record"]))
     written = {(c["pass"], c["column"]): c["new"] for c in changes.to_dict("records")}
-    lines = []
+    lines: list[list[Any]] = []
     for local, integration, refers in pairs:
         here = _value(now.get("local"), bound.local.table, local)
         there = _value(now.get("integration"), bound.integration.table, integration)
@@ -66,7 +66,10 @@ def whole_record(ws: Workspace, plan: Plan, row: dict[str, Any]) -> list[State]:
                 ]
             )
     titles = [safe(plan.base.sides[s].title) for s in SIDES]
-    return [*blocks, table(["field", f"{titles[0]} now", f"{titles[1]} now", "after"], lines, "The whole record")]
+    heads = ["field", f"{titles[0]} now", f"{titles[1]} now", "after"]
+    if not any(line[-1]["text"] for line in lines):  # nothing is written, as in an open conflict
+        heads, lines = heads[:-1], [line[:-1] for line in lines]
+    return [*blocks, table(heads, lines, "The whole record", sides=True)]
 
 
 def _value(values: dict[str, Any] | None, table_: Any, name: str | None) -> str:

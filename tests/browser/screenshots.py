@@ -32,13 +32,18 @@ def _preview(p: Any) -> str:
     return f"{SCREEN} >> nth=0"
 
 
-def _row(p: Any) -> str:
-    p.click(f'{SCREEN} button.chip:has-text("update")')
-    p.wait_for_timeout(300)
-    p.click(f"{ROWS} >> nth=1")
-    p.keyboard.press("Enter")
-    p.wait_for_selector(f"{SCREEN} .detail table")
-    return f"{SCREEN} >> nth=0"
+def _opened(facet: str, row: int) -> Callable[[Any], str]:
+    """Only the rows of one value of a facet, and one of them opened."""
+
+    def act(p: Any) -> str:
+        p.click(f'{SCREEN} button.chip:has-text("{facet}")')
+        p.wait_for_timeout(300)
+        p.click(f"{ROWS} >> nth={row}")
+        p.keyboard.press("Enter")
+        p.wait_for_selector(f"{SCREEN} .detail table")
+        return f"{SCREEN} >> nth=0"
+
+    return act
 
 
 def _apply(p: Any) -> str:
@@ -68,18 +73,7 @@ def _decided(p: Any) -> str:
     return SCREEN
 
 
-def _conflict(p: Any) -> str:
-    p.click(f'{SCREEN} button.chip:has-text("conflict")')
-    p.wait_for_timeout(300)
-    p.click(f"{ROWS} >> nth=0")
-    p.keyboard.press("Enter")
-    p.wait_for_selector(f"{SCREEN} .detail table")
-    return f"{SCREEN} >> nth=0"
-
-
 def _cause(p: Any) -> str:
-    p.click(f"{ROWS} >> nth=0")
-    p.keyboard.press("Enter")
     p.wait_for_selector(f"{SCREEN} .detail table")
     return SCREEN
 
@@ -114,10 +108,10 @@ SCREENS: list[tuple[str, str, list[tuple[str, Callable[[Any], str]]]]] = [
     ("00-start", f"{SCREEN} table", [("connect", _as_it_is(SCREEN)), ("mapping", _mapping), ("rule", _rule)]),
     ("01-full-sync-preview", f'{SCREEN} button:has-text("Write ")', [("preview", _preview)]),
     ("02-possible-duplicates", f"{SCREEN} kbd", [("duplicates", _pair), ("decided", _decided)]),
-    ("03-sync-diff", f"{ROWS}", [("differences", _conflict)]),
-    ("01-full-sync-preview", f'{SCREEN} button:has-text("Write ")', [("row", _row), ("apply", _apply), ("applied", _applied)]),
+    ("03-sync-diff", f"{ROWS}", [("differences", _opened("conflict", 0))]),
+    ("01-full-sync-preview", f'{SCREEN} button:has-text("Write ")', [("row", _opened("update", 1)), ("apply", _apply), ("applied", _applied)]),
     ("04-diagnose-errors", ROWS, [("errors", _cause), ("story", _story)]),
-    ("05-job-report", ".jp-OutputArea-output img", [("report", _as_it_is(".jp-Notebook"))]),
+    ("05-job-report", f"{SCREEN} img", [("report", _as_it_is(SCREEN))]),
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import openpyxl
 import pytest
 
 from synckit.planning.plan import Plan
-from synckit.widgets import DiffView, PairQueue, PlanGrid, ReportPanel
+from synckit.widgets import DiffView, PairQueue, PlanGrid, ReportView
 from synckit.workspace import Workspace
 
 
@@ -55,16 +55,16 @@ def test_nothing_shown_is_nothing_saved(full: Plan) -> None:
     assert next(b for b in grid.state()["actions"] if b["key"] == "e")["off"]
 
 
-def test_a_report_is_saved_as_page_workbook_and_json(with_errors: Workspace) -> None:
-    report = with_errors.report(since="2000-01-01")
-    panel = ReportPanel(report)
-    panel.receive({"do": "page"})
-    assert panel.file == ("job-report.html", report.to_html().encode())
-    panel.receive({"do": "json"})
-    assert panel.file is not None and json.loads(panel.file[1])["sentence"] == report.sentence()
-    panel.receive({"do": "save"})
-    assert panel.file is not None and openpyxl.load_workbook(io.BytesIO(panel.file[1])).sheetnames[0] == "Report"
-    assert report.sentence() in json.dumps(panel.state())
+def test_a_report_is_saved_as_page_workbook_json_and_its_section_as_csv(with_errors: Workspace) -> None:
+    view = ReportView(with_errors)
+    view.receive({"do": "page"})
+    assert view.file == ("job-report.html", view.report.to_html().encode())
+    view.receive({"do": "json"})
+    assert view.file is not None and json.loads(view.file[1])["sentence"] == view.report.sentence()
+    view.receive({"do": "save"})
+    assert view.file is not None and openpyxl.load_workbook(io.BytesIO(view.file[1])).sheetnames[0] == "Report"
+    view.receive({"do": "csv"})
+    assert view.file is not None and view.file[0] == "job-report-jobs.csv"
 
 
 def test_the_view_hands_the_file_to_the_browser_once(full: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -261,7 +261,7 @@ def test_an_open_line_shows_both_sides_whole_and_who_changed_them(full: Plan, de
 
 
 def test_a_record_is_left_out_with_all_its_fields(full: Plan) -> None:
-    view = DiffView(full)
+    view = DiffView(full).show(mapping="VENDOR")
     row = view.lines.lines([view.cursor])[0]
     send(view, "toggle")
     same = [r["tick"] for r in view.window(0, 200)["rows"] if view._places[r["line"]] == view._places[view.cursor]]
@@ -315,7 +315,7 @@ def test_apply_names_count_and_systems_asks_what_to_accept_and_ends_in_planned_b
 
     errors = ErrorsView(own_demo)
     assert errors.lines.n == len(own_demo.causes()) > 0
-    opened = send(errors, "open")["detail"]
+    opened = errors.state()["detail"]
     victim = next(b for b in opened if b["kind"] == "table")["rows"][0][-1]["buttons"][0]["do"]
     errors.receive(victim)
     assert errors.story and errors.error == ""

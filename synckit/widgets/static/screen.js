@@ -43,10 +43,11 @@ function press(one, send) {
 }
 
 function tableOf(block, send) {
-  const head = make("tr", {}, ...block.columns.map((title) => make("th", {}, title)));
-  const body = block.rows.map((row) => make("tr", row.on ? { class: "on" } : {}, ...(row.cells || row).map((cell) =>
-    make("td", { dir: "auto", class: cell && cell.key ? "key" : null }, ...content(cell, send)))));
-  return make("div", { class: block.tall ? "scroll tall" : "scroll" }, make("table", {}, block.caption ? make("caption", {}, block.caption) : null,
+  const numbers = block.numbers || [];
+  const head = make("tr", {}, ...block.columns.map((title, i) => make("th", { class: numbers[i] ? "number" : null }, title)));
+  const body = block.rows.map((row) => make("tr", row.on ? { class: "on" } : {}, ...(row.cells || row).map((cell, i) =>
+    make("td", { dir: "auto", class: numbers[i] ? "number" : cell && cell.key ? "key" : null }, ...content(cell, send)))));
+  return make("div", { class: block.tall ? "scroll tall" : "scroll" }, make("table", { class: block.sides ? "sides" : null }, block.caption ? make("caption", {}, block.caption) : null,
     make("thead", {}, head), make("tbody", {}, ...body)));
 }
 
@@ -266,7 +267,7 @@ function gridParts(model, root, send) {
       const title = typeof cell === "string" ? cell : Array.isArray(cell) ? cell.map((one) => one[0]).join("") : cell && cell.text;
       return make("span", { class: `cell ${kind === "n" ? "number" : kind === "k" ? "key" : ""}`, dir: "auto", title: title || null, role: "gridcell" }, ...content(cell, send));
     });
-    return make("div", { class: `line${row.dim ? " dim" : ""}${row.line === state.line ? " at" : ""}${place % 2 ? " odd" : ""}`, role: "row", "aria-selected": row.line === state.line ? "true" : null,
+    return make("div", { class: `line${row.sides ? " sides" : ""}${row.dim ? " dim" : ""}${row.line === state.line ? " at" : ""}${place % 2 ? " odd" : ""}`, role: "row", "aria-selected": row.line === state.line ? "true" : null,
       style: { gridTemplateColumns: widths }, data: { line: row.line },
       onclick: () => { root.focus({ preventScroll: true }); send({ do: "go", line: row.line }); }, ondblclick: () => send({ do: "open", line: row.line }) }, tick, ...cells);
   }
