@@ -161,6 +161,7 @@ class _MappingCheck:
             side: context.schemas[side].find(self.ref(side).table) for side in ("local", "integration")
         }
         self.found: list[Finding] = []
+        self.cut: dict[str, list[str]] = {}  # side written to -> fields that hold less than what they are filled from
 
     def ref(self, side: str) -> TableRef:
         return self.mapping.local if side == "local" else self.mapping.integration
@@ -178,6 +179,9 @@ class _MappingCheck:
         self.check_filters()
         for row in self.mapping.fields:
             self.check_row(row)
+        for side, fields in self.cut.items():
+            into = f"{fields[0]}" if len(fields) == 1 else f"{len(fields)} fields: {', '.join(fields)}"
+            self.say("note", "fields", f"Longer values are cut on the {side} side in {into}.")
         self.check_written_twice()
         return self.found
 
@@ -552,8 +556,8 @@ class _MappingCheck:
             source, target = (local, integration) if in_pass == "to" else (integration, local)
             if not row.takes_part(in_pass) or target.length is None or (source.length or target.length + 1) <= target.length:
                 continue
-            room = "any length" if source.length is None else f"{source.length} characters"
-            self.say("note", place, f'"{source.name}" holds {room}, "{target.name}" {target.length}: a longer value is cut.')
+            room = "any length" if source.length is None else f"{source.length}"
+            self.cut.setdefault(_SIDE_OF_PASS[in_pass][1], []).append(f'"{target.name}" ({target.length}, from {room})')
 
     def check_written_twice(self) -> None:
         for in_pass in self.mapping.passes():

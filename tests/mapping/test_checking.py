@@ -140,7 +140,9 @@ def test_columns_that_do_not_fit_are_told() -> None:
     )
     assert "a value that does not convert fails its record" in said("note", a_mapping(fields=(row("Name", "numberofemployees"),)))
     assert "add a `lookup`" in said("warning", a_mapping(fields=(row("Currency Code", "transactioncurrencyid"),)))
-    assert '"name" holds 160 characters, "Name" 100: a longer value is cut.' in said("note", a_mapping())
+    assert 'fields: Longer values are cut on the local side in "Name" (100, from 160).' in said("note", a_mapping())
+    both = (row(), row("Address", "address1_line1"))
+    assert 'in 2 fields: "Name" (100, from 160), "Address" (100, from 250).' in said("note", a_mapping(fields=both))
     assert said("note", a_mapping(fields=(row(direction="to_integration"),))) == ""
 
 
