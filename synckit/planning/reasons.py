@@ -108,8 +108,13 @@ def _rows(planner: MappingPlanner, in_pass: Pass) -> pa.Table:
       WHEN 'outside the filter' THEN 'outside_filter' WHEN 'left out by rule' THEN CASE WHEN d.{s}leave = '' THEN 'own_change' ELSE 'left_out' END WHEN 'not a source' THEN 'no_source'
       WHEN 'blocked' THEN 'blocked' ELSE 'error' END"""
     sentence = " ".join(f"WHEN '{c}' THEN {sql.literal(text.format(**titles))}" for c, text in SENTENCES.items())
+    may_be_cut = {staged.name for staged in bound.side(source).staged if staged.cut is not None}
+    # a text that was cut before, and is equal since, is not cut again by an update of another field
+    cut = [f"(contains(w.cuts, ',{f.plan.value},') AND w.d{f.number}{' AND q.carry' if f.plan.bidirectional else ''})"
+           for f in sql.expressions(bound, in_pass) if f.plan.value in may_be_cut and f.plan.counts != "insert"]  # fmt: skip
     warnings = [f"CASE WHEN q.disposition = 'update' AND d.{t}c AND NOT d.never THEN 'overwrites_newer_value' END",
-                "CASE WHEN q.disposition IN ('create', 'restore', 'update', 'couple') AND w.cuts IS NOT NULL THEN 'value_cut' END"]  # fmt: skip
+                "CASE WHEN q.disposition IN ('create', 'restore') AND w.cuts IS NOT NULL THEN 'value_cut' END",
+                *([f"CASE WHEN q.disposition IN ('update', 'couple') AND ({' OR '.join(cut)}) THEN 'value_cut' END"] if cut else [])]  # fmt: skip
     cleared = [f"w.u{f.number} AND w.d{f.number}" for f in sql.expressions(bound, in_pass) if f.plan.lookup and f.plan.clear]
     if cleared:
         warnings.append(

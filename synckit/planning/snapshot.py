@@ -208,15 +208,16 @@ class SideReader:
         return head
 
     def _cuts(self, batch: pa.RecordBatch) -> pa.Array:
-        """Per row the names of the fields whose text will be cut to the other side's length, joined by commas; null for none."""
+        """Per row the staged columns to be sent from here whose text is cut to the other side's length, as ",c3,c7,"; null for none."""
         names: list[str | None] = [None] * batch.num_rows
+        sent = {f.value for p in self.bound.passes if SOURCE[p] == self.side.side for f in self.bound.fields[p]}
         for staged in self.side.staged:
-            if staged.cut is None or (staged.source.name == staged.target.name and staged.source == staged.target):
+            if staged.cut is None or staged.name not in sent:
                 continue
             array = canonical(batch.column(staged.source.name), staged.source)
             if needs_cut(array, staged.cut):
                 for row in pc.indices_nonzero(pc.greater(pc.utf8_length(array), staged.cut)).to_pylist():
-                    names[row] = f"{names[row]}, {staged.source.name}" if names[row] else staged.source.name
+                    names[row] = f"{names[row] or ','}{staged.name},"
         return pa.array(names, pa.string())
 
     def schema(self, whole: bool) -> pa.Schema:

@@ -53,6 +53,16 @@ def test_all_field_mappings_enabled_and_the_target_column_is_shorter(make_world:
     assert w.partner("CURRENCY", "X") == row["currencyid"]
 
 
+def test_a_text_warns_when_it_is_cut_and_not_whenever_its_record_is_updated(make_world: MakeWorld) -> None:
+    w = currencies(make_world, "symbol > isocode, name > name")  # text into a shorter text, 5 characters
+    w.local.add("currency", "X", code="X", symbol="ABCDEFG", name="Xcur")
+    assert w.full().plan.records()["warnings"][0] == ["value_cut"]
+    w.local.edit("currency", "X", name="Other")
+    assert [list(x) for x in w.full().plan.records(disposition="update")["warnings"]] == [[]], "ABCDE is there already"
+    w.local.edit("currency", "X", symbol="HIJKLMN")
+    assert [list(x) for x in w.full().plan.records(disposition="update")["warnings"]] == [["value_cut"]]
+
+
 @scenario("S-004")
 def test_a_run_leaves_nothing_in_the_mapping_list(make_world: MakeWorld) -> None:
     w = currencies(make_world, "code > isocode")

@@ -49,6 +49,14 @@ def test_every_row_that_is_not_written_or_equal_says_why(plan: Plan) -> None:
     assert silent.empty
 
 
+def test_every_text_that_is_cut_warns_and_no_other(plan: Plan) -> None:
+    cut = {(r["mapping"], r["integration_key"]) for r in plan.records(warning="value_cut").to_dict("records")}
+    assert cut == {(c["mapping"], c["key"]) for c in CASES if c["case"] in ("P21", "P22", "P24", "P25")}, (
+        "P23 is cut and equal since"
+    )
+    assert "Warnings: 36 possible duplicate, 4 value cut." in plan.to_text()
+
+
 def test_pairs_planted_as_the_same_are_named_as_possible_duplicates(plan: Plan) -> None:
     alike = plan.duplicates()
     named = set(zip(alike["mapping"], alike["source_key"], alike["existing_key"], strict=True))
