@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from synckit.planning.judging import likely
 from synckit.planning.plan import Plan
 from synckit.planning.tables import CARRIED_OUT
-from synckit.reports.wording import ACTION_OF, both_ways, count_of, number, safe
+from synckit.reports.wording import ACTION_OF, both_ways, count_of, field_change, number, safe
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
 from synckit.widgets.review import Review, as_review
@@ -32,7 +32,7 @@ class PlanGrid(Grid):
 
     columns = (
         ("disposition", "action", 1.0, "a"), ("mapping", "mapping", 1.2, ""), ("into", "written to", 1.5, ""), ("name", "record", 2.2, ""),
-        ("what", "what, or why not", 4.6, ""), ("alike", "alike", 0.55, "n"), ("warnings", "warnings", 1.4, ""),
+        ("what", "what, or why not", 4.6, ""), ("alike", "alike", 0.7, "n"), ("warnings", "warnings", 1.4, ""),
     )  # fmt: skip
     titles = {"disposition": "action", "mapping": "mapping", "into": "written to", "warnings": "warning"}
     keys = "j k or arrows move · space leaves out or takes back in · enter says why · / search · u undo · e saves"
@@ -293,14 +293,16 @@ class _Fields:
             self._of_rows = _places(self._plan.base, rows) * 2 + (rows.column("step").to_numpy() == 2)
         place = self._of_rows[row]
         a, b = np.searchsorted(self._sorted, place), np.searchsorted(self._sorted, place, side="right")
-        return [safe(name) for name in self._field.take(pa.array(self._order[a:b])).to_pylist()]
+        named = (field_change(name, None, None)[0] for name in self._field.take(pa.array(self._order[a:b])).to_pylist())
+        return list(dict.fromkeys(named))  # a rule may write several columns
 
 
 def _change(c: dict[str, Any]) -> list[Any]:
     from synckit.widgets.segments import segments
 
-    old, new = segments(safe(c["old"]), safe(c["new"]))
-    return [safe(c["field"]), old, new, safe(c["origin"])]
+    field, before, after = field_change(c["field"], c["old"], c["new"])
+    old, new = segments(safe(before), safe(after))
+    return [field, old, new, safe(c["origin"])]
 
 
 def _best(plan: Plan) -> dict[tuple[str, str, int], dict[str, Any]]:
