@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from synckit.diagnosis.catalogue import cause_of
+from synckit.diagnosis.causes import names_in
 from synckit.errors import SynckitError
-from synckit.planning.bind import SOURCE
+from synckit.planning.bind import SIDES, SOURCE
 from synckit.planning.plan import Plan
 from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT
 from synckit.reports.plan_text import lines_of
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 #: One line per record and pass that differs. `change`: "new", "gone" or "changed"; `before` and `after`: what either has for it.
 DIFFERENCES = ("change", "mapping", "pass", "local_key", "integration_key", "name", "before", "after", "what")
 LOOKED_AT = [*CARRIED_OUT, *BOOKED_AS_FAILED, "skipped", "held", "excluded", "loses to policy", "remove coupling"]
+
+#: What a line of the journal is called once it is done.
+DONE = {"insert": "created", "update": "updated", "delete": "deleted", "couple": "coupled", "uncouple": "uncoupled"}
 
 Place = tuple[str, str, str]
 Line = dict[str, Any]
@@ -64,20 +70,34 @@ def _of_plan(plan: Plan) -> dict[Place, Line]:
 def _of_run(ws: Workspace, run: int) -> dict[Place, Line]:
     found: dict[Place, Line] = {}
 
-    def place(line: Line, outcome: str, detail: str) -> None:
+    def place(line: Line, outcome: str, details: list[str]) -> None:
         key = line["local_key"] or line["integration_key"] or ""
         at = found.setdefault(
             (line["mapping"], line["direction"], key),
             {**line, "pass": line["direction"], "name": key, "outcome": outcome, "details": []},
         )
         at["outcome"] = outcome if outcome not in at["outcome"] else at["outcome"]
-        at["details"] = sorted({*at["details"], detail})
+        at["details"] = sorted({*at["details"], *details})
 
     for line in ws.ledger.journal(run=run).to_pylist():
-        place(line, f"{line['op']} {line['state']}", f"{line['op']} {line['before'] or ''} -> {line['after'] or ''}")
+        done = DONE[line["op"]] if line["state"] == "done" else f"{line['op']} {line['state']}"
+        place(line, done, _written(line))
     for line in ws.ledger.errors(run=run).to_pylist():
-        place(line, f"error {line['code']}", line["message"])
+        place(line, f"failed: {cause_of(line['code']).title}", [line["message"]])
+    for name in {name for name, _, _ in found}:
+        mine = [line for (of, _, _), line in found.items() if of == name]
+        called = names_in(ws)(name, mine)
+        for line in mine:
+            line["name"] = next((n for s in SIDES if (n := called.get((s, line[f"{s}_key"]), ""))), line["name"])
     return found
+
+
+def _written(line: Line) -> list[str]:
+    """The fields that a line of the journal wrote over, each with both values; of a new record that it is one."""
+    if line["op"] != "update":
+        return {"insert": ["a new record"], "delete": ["the record is gone"]}.get(line["op"], [])
+    before, after = (json.loads(line[c]) if line[c] else {} for c in ("before", "after"))
+    return [f"{safe(c)}: {quoted(before.get(c))} -> {quoted(after[c])}" for c in after]
 
 
 def _compared(before: dict[Place, Line], after: dict[Place, Line]) -> pd.DataFrame:

@@ -92,7 +92,9 @@ def test_what_a_run_did_that_the_other_did_not(w: World) -> None:
     found = compare_runs(w.ws, 1, 2).set_index("local_key")
     assert len(found) == 4 and set(found["change"]) == {"gone", "changed"}
     (changed,) = found[found["change"] == "changed"].to_dict("records")
-    assert changed["before"].startswith("error ") and changed["after"] == "insert done"
+    assert (changed["name"], changed["after"]) == ("Customer C", "created") and changed[
+        "before"
+    ] == "failed: Referenced record is not coupled"
 
 
 def test_the_exit_code_tells_a_script(w: World, run: Callable[..., tuple[int, str, str]]) -> None:
