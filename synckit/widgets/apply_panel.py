@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,7 +21,7 @@ from synckit.planning.tables import COUNTERS, WRITES
 from synckit.reports.plan_html import run_html
 from synckit.reports.wording import PASS_WORDS, count_of, number, safe
 from synckit.widgets.review import Review, as_review
-from synckit.widgets.screen import Screen, State, button, buttons, table, text
+from synckit.widgets.screen import Screen, State, button, buttons, save_button, table, text
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
@@ -43,6 +44,7 @@ class ApplyPanel(Screen):
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
         self._drawn = 0.0
+        self.code_open = False
         self.review.on_change(self.changed)
 
     @property
@@ -134,8 +136,33 @@ class ApplyPanel(Screen):
     # -- drawing -------------------------------------------------------------------------------------------------------------------
 
     def state(self) -> State:
-        blocks = self._ended(self.run) if self.run is not None else self._under_way() if self.running else self._before()
-        return {"kind": "blocks", "error": self.error, "said": self.said, "blocks": blocks}
+        saving = (
+            []
+            if self.run is None
+            else [buttons(save_button(len(self.run.jobs)), button({"do": "code"}, "Copy as code", on=self.code_open))]
+        )
+        code: list[State] = [{"kind": "code", "text": self.code()}] if self.code_open else []
+        return {"kind": "blocks", "error": self.error, "said": self.said, "blocks": [*self.blocks(), *saving, *code]}
+
+    def blocks(self) -> list[State]:
+        """What stands on the panel: before, while and after the plan is carried out."""
+        return self._ended(self.run) if self.run is not None else self._under_way() if self.running else self._before()
+
+    def sheets(self) -> tuple[str, dict[str, pd.DataFrame]]:
+        """Planned beside actual, mapping by mapping; and the rows that came out differently."""
+        return "run", {} if self.run is None else {"Planned beside actual": self.run.jobs, "Differences": self.run.differences}
+
+    def title(self) -> str:
+        return "" if self.run is None else self.run.sentence()
+
+    def do_code(self) -> None:
+        """Show or hide the calls that do the same."""
+        self.code_open = not self.code_open
+
+    def code(self) -> str:
+        """The calls that take the same decisions and carry the plan out."""
+        accept = f", accept={sorted(self.accepted)!r}" if self.accepted else ""
+        return f"{self.review.code()}\nrun = ws.apply(plan{accept})"
 
     def _writes_by_side(self) -> list[tuple[str, int]]:
         r, sides = self.plan.rows, self.plan.base.sides
@@ -202,11 +229,12 @@ class ApplyPanel(Screen):
         ]  # fmt: skip
 
     def _ended(self, run: Run) -> list[State]:
+        other = safe(self.plan.base.sides["integration"].title.partition(" (")[0])
         shown = [c for c in COUNTERS if run.jobs[c].any() or run.jobs[f"planned_{c}"].any()]
         rows = [
             [
                 safe(j["mapping"]),
-                safe(j["direction"]).replace("_", " "),
+                safe(j["direction"]).replace("_integration", f" {other}"),
                 *(_beside(int(j[c]), int(j[f"planned_{c}"])) for c in shown),
                 safe(j["message"]),
             ]

@@ -21,7 +21,7 @@ from synckit.reports.mappings_page import mappings_page, written_filter
 from synckit.reports.plan_text import cell_text
 from synckit.reports.wording import count_of, number, safe
 from synckit.systems.secrets import masked
-from synckit.widgets.screen import Screen, State, button, buttons, table, text
+from synckit.widgets.screen import Screen, State, button, buttons, save_button, table, text
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
@@ -144,7 +144,7 @@ class ConnectAndMap(Screen):
         self._test()
         self.said = "All changes that were not saved are taken back."
 
-    def do_save(self) -> None:
+    def do_save_file(self) -> None:
         """Write the workspace file, unless it would have an error that it did not have before."""
         self._test()
         wrong = self.refusal()
@@ -240,7 +240,8 @@ class ConnectAndMap(Screen):
         fields = [{"kind": "field", "label": f"{side} side at", "text": self._address(side), "hint": "sqlite:///file.db, postgresql://..., or a folder",
                    "do": {"do": "address", "side": side}} for side in SIDES]  # fmt: skip
         blocks = [table(["side", "system", "state"], rows, "Systems"),
-                  {"kind": "row", "blocks": [*fields, buttons(button({"do": "test"}, "Test both", "t"))]}]  # fmt: skip
+                  {"kind": "row", "blocks": [*fields, buttons(button({"do": "test"}, "Test both", "t"))]},
+                  {"kind": "row", "blocks": [text(self._changed(), "quiet"), self._saving(), buttons(save_button(len(self.page)))]}]  # fmt: skip
         told_of = [f for f in self.of_systems if f.severity != "note"]
         if told_of:
             blocks.append(table(["", "where", "what", "instead"], [_finding(f) for f in told_of]))
@@ -351,17 +352,45 @@ class ConnectAndMap(Screen):
         )
         return [text(self.tried.sentence, "strong"), *([table([str(c) for c in frame.columns], rows, capped)] if rows else [])]
 
+    def _changed(self) -> str:
+        """How far the draft is from the file; stands above everything, for what is changed stands far apart."""
+        if not self.edit.changed:
+            return f"Nothing is changed in {self.edit.path.name}."
+        n = len([line for line in self.edit.diff() if line[:1] in ("+", "-")])
+        return f"{count_of(n, 'line', 'lines')} of {self.edit.path.name} would change: they stand at the end."
+
+    def _saving(self) -> State:
+        wrong = bool(self.refusal())
+        return buttons(
+            button({"do": "save_file"}, f"Save {self.edit.path.name}", tone="main" if self.edit.changed else "plain", off=wrong or not self.edit.changed, hint="it would not check" if wrong else ""),
+            button({"do": "take_back"}, "Take all changes back", off=not self.edit.changed),
+        )  # fmt: skip
+
+    def sheets(self) -> tuple[str, dict[str, pd.DataFrame]]:
+        """The mappings, their fields and the findings, as the draft has them."""
+        fields = [
+            {"mapping": m.name, "local": f.local, "direction": f.direction, "integration": f.integration, "transformation_rule": f.transformation_rule,
+             "enabled": f.enabled, "use_for_match": f.use_for_match, "refers_to": f.lookup.mapping if f.lookup else None, "constant": f.constant}
+            for m in self.draft.description.mappings for f in m.fields
+        ]  # fmt: skip
+        found = [(f.severity, f.place, f.message, f.remedy) for f in (*self.findings, *self.of_systems)]
+        findings = pd.DataFrame(found, columns=["severity", "where", "what", "remedy"])
+        return "mappings", {"Mappings": self.page, "Fields": pd.DataFrame(fields), "Findings": findings}
+
+    def title(self) -> str:
+        return " and ".join(getattr(self.draft.description, side).name for side in SIDES)
+
     def _draft(self) -> list[State]:
         if not self.edit.changed:
-            return [text(f"Nothing is changed in {self.edit.path.name}.", "quiet")]
+            return []
         wrong = self.refusal()
         lines = [_PASSWORD.sub(r"\1***@", safe(line)) for line in self.edit.diff()]
         return [
-            {"kind": "heading", "text": f"What would change in {self.edit.path.name}"}, {"kind": "diff", "lines": lines},
+            {"kind": "heading", "text": f"What would change in {self.edit.path.name}"},
+            {"kind": "diff", "lines": lines},
             *(text(w, "fail") for w in wrong),
-            buttons(button({"do": "save"}, f"Save {self.edit.path.name}", tone="main", off=bool(wrong), hint="it would not check" if wrong else ""),
-                    button({"do": "take_back"}, "Take all changes back")),
-        ]  # fmt: skip
+            self._saving(),
+        ]
 
     def html(self) -> str:
         systems = pd.DataFrame([(side, getattr(self.draft.description, side).name, self._address(side), self.tests[side][0]) for side in SIDES],

@@ -26,22 +26,25 @@ if TYPE_CHECKING:
     from synckit.workspace import Workspace
 
 CHANGED = ("update", "couple", "excluded", "blocked")
-SAID = {"local": "the local side changed it", "integration": "the integration side changed it", "both": "both sides changed it", "unknown": "it is not known which side changed it"}  # fmt: skip
+SAID = {"both": "both changed it", "unknown": "it is not known which one changed it"}
 
 
 class DiffView(Grid):
     """One line per field that an update writes or in which a conflict differs, conflicts first. With `ws`, an open line shows the whole
     record of both sides as it is now, and who changed it where the system says so. `selected` is a frame of the lines shown."""
 
-    columns = (
+    columns: tuple[tuple[str, str, float, str], ...] = (
         ("direction", "direction", 1.3, "a"), ("mapping", "mapping", 1.2, ""), ("name", "record", 2.0, ""), ("field", "field", 1.3, ""),
-        ("old", "old, or integration side", 2.4, "s"), ("new", "new, or local side", 2.4, "s"), ("when", "changed", 1.4, ""),
+        ("old", "old, or {integration}", 2.4, "s"), ("new", "new, or {local}", 2.4, "s"), ("when", "changed", 1.4, ""),
     )  # fmt: skip
     titles = {"direction": "direction", "mapping": "mapping", "field": "field"}
-    keys = "j k or arrows move · space leaves a record out · enter opens it · in a conflict: l local, i integration, m merge, d leave open · u undo · e saves"
+    keys = "j k or arrows move · space leaves a record out · enter opens it · in a conflict: l {local}, i {integration}, m merge, d leave open · u undo · e saves"
 
     def __init__(self, of: Plan | Review | Any, file: str | Path | None = None, *, ws: Workspace | None = None) -> None:
         self.review, self.ws = as_review(of, file), ws
+        self.sides = called(self.plan)
+        self.columns = tuple((c, t.format(**self.sides), w, k) for c, t, w, k in type(self).columns)
+        self.keys = type(self).keys.format(**self.sides)
         self._load()
         super().__init__(self.lines)
         self.said = self.review.notice
@@ -157,9 +160,9 @@ class DiffView(Grid):
         self.said = (
             f"{safe(row['name'])}: "
             + {
-                "local": "the local values are kept.",
-                "integration": "the integration values are kept.",
-                "merge": "each field keeps what its side changed.",
+                "local": f"the values of {self.sides['local']} are kept.",
+                "integration": f"the values of {self.sides['integration']} are kept.",
+                "merge": "each field keeps the value of the system that changed it.",
             }[use]
         )
 
@@ -171,7 +174,7 @@ class DiffView(Grid):
             raise SynckitError(f'The conflict has no field "{field}" that goes both ways.')
         chosen[field] = side
         self.review.decide(lambda plan: plan.resolve(row["mapping"], row["local_key"], row["integration_key"], use=chosen))
-        self.said = f"{safe(row['name'])}: {safe(field)} from the {side} side."
+        self.said = f"{safe(row['name'])}: {safe(field)} from {self.sides[side]}."
 
     def do_toggle(self, line: int | None = None) -> None:
         """Leave the record of a line out as a whole, or take it back in."""
@@ -286,13 +289,13 @@ class DiffView(Grid):
         for f in self._conflict_fields(row):
             here, there = (f["new"], f["old"]) if f["pass"] == "to" else (f["old"], f["new"])
             local, integration = segments(safe(here), safe(there))
-            pick = {"buttons": [button({"do": "choose_field", "field": f["field"], "side": s}, s, on=decided and chosen.get(f["field"]) == s) for s in SIDES]} if f["two_way"] else "one way"  # fmt: skip
+            pick = {"buttons": [button({"do": "choose_field", "field": f["field"], "side": s}, self.sides[s], on=decided and chosen.get(f["field"]) == s) for s in SIDES]} if f["two_way"] else "one way"  # fmt: skip
             lines.append(
                 [
                     safe(f["field"]),
                     {"segments": local, "text": ""},
                     {"segments": integration, "text": ""},
-                    SAID.get(f["changed_by"], ""),
+                    SAID.get(f["changed_by"]) or f"{self.sides.get(f['changed_by'], '')} changed it",
                     pick,
                 ]
             )
@@ -302,7 +305,7 @@ class DiffView(Grid):
             buttons(
                 button({"do": "resolve", "use": "local"}, f"Keep {safe(sides['local'].title)}", "l"),
                 button({"do": "resolve", "use": "integration"}, f"Keep {safe(sides['integration'].title)}", "i"),
-                button({"do": "resolve", "use": "merge"}, "Merge", "m", off=not able, hint="" if able else "for a field it is not known, or not one side alone, which side changed it"),
+                button({"do": "resolve", "use": "merge"}, "Merge", "m", off=not able, hint="" if able else "for a field it is not known, or not one system alone, which one changed it"),
                 button({"do": "resolve", "use": "leave"}, "Leave open", "d", off=not decided),
             ),
         ]  # fmt: skip
@@ -323,6 +326,13 @@ class DiffView(Grid):
         uses = {"l": "local", "i": "integration", "m": "merge", "d": "leave"}
         state["press"] = {key: {"do": "resolve", "use": use} for key, use in uses.items()}
         return state
+
+
+def called(plan: Plan) -> dict[str, str]:
+    """What the two systems are called in few words: their titles without what stands in brackets, or "local" and "integration" where those
+    are the same."""
+    short: dict[str, str] = {side: safe(plan.base.sides[side].title.partition(" (")[0]) for side in SIDES}
+    return short if short["local"] != short["integration"] else dict(zip(SIDES, SIDES, strict=True))
 
 
 PASS = np.int64(1 << 40)  # the bit of a place that says which pass it is

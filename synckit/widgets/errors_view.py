@@ -42,8 +42,8 @@ class ErrorsView(Grid):
     last fix or retry that was asked for: it is shown, and written only by its own Write button."""
 
     columns = (
-        ("title", "cause", 3.4, ""), ("open", "open", 0.6, "n"), ("victims", "records", 0.7, "n"), ("mapping", "mend in", 1.2, ""),
-        ("trend", "trend", 0.9, ""), ("last_at", "last seen", 1.9, ""), ("remedy", "what fixes it", 4.6, ""),
+        ("title", "cause", 3.4, ""), ("open", "open", 0.6, "n"), ("victims", "records", 0.7, "n"), ("mapping", "mend in", 1.5, ""),
+        ("trend", "trend", 0.9, ""), ("last_at", "last seen", 1.5, ""), ("remedy", "what fixes it", 4.6, ""),
     )  # fmt: skip
     titles = {"trend": "trend", "mapping": "mend in"}
     keys = "j k or arrows move · enter opens a cause · / search · e saves"
@@ -266,7 +266,7 @@ class ErrorsView(Grid):
             if self.panel.run
             else []
         )
-        return [{"kind": "heading", "text": "The plan"}, *planned, *self.panel.state()["blocks"], *ended]
+        return [{"kind": "heading", "text": "The plan"}, *planned, *self.panel.blocks(), *ended]
 
 
 __all__ = ["ErrorsView"]

@@ -20,6 +20,7 @@ from synckit.widgets.segments import segments
 
 LATER = "decide later"
 CANDIDATES = 3
+BASE = "any two records"  # what speaks for or against two of a mapping before a field is looked at
 WORDS = {"couple": "couple", "not_the_same": "not the same", "later": "decide later"}
 _NUMBERS = re.compile(r"\d+(\.\d+)?")
 
@@ -342,10 +343,10 @@ class PairQueue(Saving):
                 else "quiet"
             )
             weight = [] if hide else [{"bar": e["log_odds"] / most, "text": f"{e['log_odds']:+.1f}"}, f"{e['score_so_far']:.2f}"]
-            rows.append([safe(e["field"]), ({"segments": mine, "text": ""} if a else missing) if compared else "", ({"segments": theirs, "text": ""} if b else missing) if compared else "",
+            rows.append([BASE if e["field"] == "base" else safe(e["field"]), ({"segments": mine, "text": ""} if a else missing) if compared else "", ({"segments": theirs, "text": ""} if b else missing) if compared else "",
                          {"text": level, "tone": tone}, *weight])  # fmt: skip
         heads = ["", f"{titles[0]}", f"{titles[1]}", "alike", *([] if hide else ["weight (log-odds)", "score so far"])]
-        return table(heads, rows, "Values as they are compared; the weights add up to the score", sides=True)
+        return table(heads, rows, "Values as they are compared; the weights add up to the score", tall=True, sides=True)
 
     def _buttons(self, pair: dict[str, Any], answer: str) -> State:
         can = pair["across"] and not pair["coupled"]

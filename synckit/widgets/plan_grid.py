@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synckit.planning.bind import SIDES
 from synckit.planning.judging import likely
 from synckit.planning.plan import Plan
 from synckit.planning.tables import CARRIED_OUT
@@ -31,7 +32,7 @@ class PlanGrid(Grid):
     kept there as they are taken (see Review). `selected` is a frame of the rows shown."""
 
     columns = (
-        ("disposition", "action", 1.0, "a"), ("mapping", "mapping", 1.2, ""), ("into", "written to", 1.5, ""), ("name", "record", 2.2, ""),
+        ("disposition", "action", 1.0, "a"), ("mapping", "mapping", 1.2, ""), ("into", "written to", 1.3, ""), ("name", "record", 2.2, ""),
         ("what", "what, or why not", 4.6, ""), ("alike", "alike", 0.7, "n"), ("warnings", "warnings", 1.4, ""),
     )  # fmt: skip
     titles = {"disposition": "action", "mapping": "mapping", "into": "written to", "warnings": "warning"}
@@ -40,6 +41,9 @@ class PlanGrid(Grid):
     def __init__(self, of: Plan | Review, file: str | Path | None = None, *, everything: bool = False) -> None:
         self.review = as_review(of, file)
         self.everything = everything
+        of_sides = self.plan.base.sides
+        short = {of_sides[s].title: safe(of_sides[s].title.partition(" (")[0]) for s in SIDES}  # the facet has the whole title
+        self._into = short if len(set(short.values())) == len(short) else {title: safe(title) for title in short}
         self._load()
         super().__init__(self.lines)
         self.said = self.review.notice
@@ -223,7 +227,7 @@ class PlanGrid(Grid):
         what = self._what(line, values)
         alike = "" if values["alike"] is None else f"{values['alike']:.2f}"
         cells = [
-            {"text": values["disposition"], "tone": tone_of(values["disposition"])}, values["mapping"], safe(values["into"]), safe(values["name"]), safe(what), alike,
+            {"text": values["disposition"], "tone": tone_of(values["disposition"])}, values["mapping"], self._into[values["into"]], safe(values["name"]), safe(what), alike,
             safe(values["warnings"].replace("_", " ")),
         ]  # fmt: skip
         return {"cells": cells, "tick": True if d in CARRIED_OUT else False if d == "excluded" else None, "dim": d == "excluded"}

@@ -31,6 +31,8 @@ PERIODS: dict[str, tuple[str, int | None]] = {
 }
 OPENED = "jobs"  # the section that a reader meets first
 FIGURE = "Rows written, skipped and failed, run by run; records failed, by cause"
+#: The page explains these in words that hold here, too; the others speak of links.
+EXPLAINED = ("runs", "planned", "skipped", "written", "sums")
 _RED = {"failed", "victims", "open", "difference"}
 
 
@@ -140,11 +142,14 @@ class ReportView(Saving):
         name, frame = self.section, short(self.section, self.selected)
         shown = frame.head(SHOWN)
         columns = [str(c) for c in frame.columns]
-        rows = [[_cell(c, v) for c, v in zip(columns, line, strict=True)] for line in shown.itertuples(index=False, name=None)]
+        other = self.ws.description.integration.name.partition(" (")[0]
+        rows = [
+            [_cell(c, v, other) for c, v in zip(columns, line, strict=True)] for line in shown.itertuples(index=False, name=None)
+        ]
         told = count_of(len(frame), "row", "rows")
         capped = told if len(shown) == len(frame) else f"{number(len(shown))} of {told}; the others are in what is saved"
         heads = [LABELS.get(c, c.replace("_", " ")) for c in columns]
-        note = [text(NOTES[name], "quiet")] if name in NOTES else []
+        note = [text(NOTES[name], "quiet")] if name in EXPLAINED else []
         return [*note, {**table(heads, rows, capped), "numbers": [pd.api.types.is_numeric_dtype(frame[c]) for c in frame.columns]}]
 
     def html(self) -> str:
@@ -153,10 +158,10 @@ class ReportView(Saving):
         return f'<img alt="{FIGURE}" style="max-width: 100%" src="data:image/svg+xml;base64,{self._figure()}">{job_fragment(self.report)}'
 
 
-def _cell(column: str, value: Any) -> Any:
-    """A value as text; the zeros of a counter are blank, what went wrong is red."""
+def _cell(column: str, value: Any, other: str) -> Any:
+    """A value as text; the zeros of a counter are blank, what went wrong is red, and a direction names the `other` system."""
     if column in ("direction", "status"):
-        value = str(value).replace("_", " ")
+        value = str(value).replace("_integration", f" {other}").replace("_", " ")
     shown = safe(cell_text(value))
     if shown in ("0", "nan", "None", "<NA>", "NaT"):
         return ""

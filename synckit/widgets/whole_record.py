@@ -69,7 +69,7 @@ def whole_record(ws: Workspace, plan: Plan, row: dict[str, Any]) -> list[State]:
     heads = ["field", f"{titles[0]} now", f"{titles[1]} now", "after"]
     if not any(line[-1]["text"] for line in lines):  # nothing is written, as in an open conflict
         heads, lines = heads[:-1], [line[:-1] for line in lines]
-    return [*blocks, table(heads, lines, "The whole record", sides=True)]
+    return [*blocks, table(heads, lines, "The whole record", tall=True, sides=True)]
 
 
 def _value(values: dict[str, Any] | None, table_: Any, name: str | None) -> str:

@@ -176,6 +176,7 @@ def test_an_error_is_opened_explained_and_mended_from_the_screen(tmp_path: Path,
         page.open("04-diagnose-errors.ipynb", dark=True)
         page.run_all(ROWS)
         p.click(f'{ROWS}:has-text("deleted record")')
+        waits(page, f"{SCREEN} .detail p", "Coupled to a deleted record")
         p.click(f'{SCREEN} .detail button:has-text("Its story") >> nth=0')
         waits(page, f"{SCREEN} .detail pre", "Coupled to a record that was deleted")
         p.click(f'{SCREEN} .detail button:has-text("Restore the deleted records")')

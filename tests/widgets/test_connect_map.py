@@ -57,7 +57,7 @@ def test_a_change_shows_as_a_difference_and_is_written_by_save_alone(own_demo: W
     )
     send(screen, "field", local="Name", integration="name")
     send(screen, "set_field", key="enabled", value="no")
-    send(screen, "save")
+    send(screen, "save_file")
     assert not screen.error and "Saved: " in screen.said
     after = path.read_text(encoding="utf-8")
     assert [line for line in before.splitlines() if "#" in line] == [line for line in after.splitlines() if "#" in line]
@@ -103,7 +103,7 @@ def test_what_would_not_check_is_not_saved(own_demo: Workspace) -> None:
     screen = ConnectAndMap(own_demo)
     shown = send(screen, "address", side="integration", text="sqlite:///nowhere.db")
     assert "There is no SQLite file" in shown and screen.refusal()
-    send(screen, "save")
+    send(screen, "save_file")
     assert "would not check" in screen.error and "no SQLite file" in screen.error and Path(own_demo.path).read_bytes() == before
 
 
@@ -119,7 +119,7 @@ def test_an_error_that_was_there_before_keeps_nobody_from_mending_another(own_de
     send(screen, "open", mapping="CUSTOMER")
     send(screen, "set", key="only_coupled", value="false")
     assert screen.refusal() == []
-    send(screen, "save")
+    send(screen, "save_file")
     assert "Saved" in screen.said and not own_demo.description.mapping("CUSTOMER").only_coupled
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
 
+from synckit.demo import make_demo
 from synckit.planning.plan import Plan
-from synckit.widgets import DiffView, PairQueue, PlanGrid, ReportView
-from synckit.workspace import Workspace
+from synckit.widgets import ApplyPanel, ConnectAndMap, DiffView, PairQueue, PlanGrid, ReportView, Review
+from synckit.workspace import Workspace, open_workspace
 
 
 def sheet(screen: Any, name: str, file: str) -> list[tuple[Any, ...]]:
@@ -65,6 +67,33 @@ def test_a_report_is_saved_as_page_workbook_json_and_its_section_as_csv(with_err
     assert view.file is not None and openpyxl.load_workbook(io.BytesIO(view.file[1])).sheetnames[0] == "Report"
     view.receive({"do": "csv"})
     assert view.file is not None and view.file[0] == "job-report-jobs.csv"
+
+
+def test_mappings_fields_and_findings_are_saved(demo: Workspace) -> None:
+    screen = ConnectAndMap(demo)
+    lines = sheet(screen, "Mappings", "mappings.xlsx")
+    assert len(lines) == 1 + len(demo.description.mappings)
+    assert len(sheet(screen, "Fields", "mappings.xlsx")) == 1 + sum(len(m.fields) for m in demo.description.mappings)
+    assert sheet(screen, "Findings", "mappings.xlsx")[0] == ("severity", "where", "what", "remedy")
+
+
+def test_planned_beside_actual_is_saved_after_the_run_and_the_code_does_the_same(own_demo: Workspace, tmp_path: Path) -> None:
+    plan = own_demo.plan_modified()
+    review = Review(plan)
+    DiffView(review).receive({"do": "toggle", "line": 10})
+    panel = ApplyPanel(own_demo, review)
+    assert "Save as Excel" not in json.dumps(panel.state()), "nothing ran yet"
+    panel.receive({"do": "save"})
+    assert "nothing to save" in panel.error
+    run = panel.apply()
+    lines = sheet(panel, "Planned beside actual", "run.xlsx")
+    assert len(lines) == 1 + len(run.jobs) and sheet(panel, "What this is", "run.xlsx")[0] == (run.sentence(),)
+    panel.receive({"do": "code"})
+    assert panel.state()["blocks"][-1] == {"kind": "code", "text": panel.code()}
+    with open_workspace(make_demo(tmp_path / "again")) as again:
+        names = {"ws": again, "plan": again.plan_modified()}
+        exec(panel.code(), names)
+        assert names["plan"].total("excluded") == 1 and names["run"].written == run.written
 
 
 def test_the_view_hands_the_file_to_the_browser_once(full: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
