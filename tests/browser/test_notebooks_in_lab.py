@@ -168,6 +168,40 @@ def test_differences_errors_and_report_run_and_keep_their_keys(page: LabPage) ->
             assert "Job report" in Path(saved.value.path()).read_text(encoding="utf-8")
 
 
+def test_a_conflict_is_decided_by_keyboard_written_as_planned_and_taken_along(tmp_path: Path, new_page: Any) -> None:
+    with lab(tmp_path) as address:
+        page = LabPage(new_page(), address)
+        p = page.page
+        p.set_default_timeout(60_000)
+        page.open("03-sync-diff.ipynb")
+        page.run_all(f'{SCREEN} button:has-text("Write ")')
+        first = f"{ROWS} >> nth=0"
+        waits(page, first, "conflict")  # what waits for a person stands first
+        waits(page, f"{SCREEN} .counted", "2 open conflicts")
+        p.click(first)
+        p.keyboard.press("i")
+        waits(page, f"{SCREEN} .said", "the values of Dataverse are kept")
+        waits(page, first, "decided")
+        p.keyboard.press("d")
+        waits(page, f"{SCREEN} .counted", "2 open conflicts")
+        p.keyboard.press("l")
+        waits(page, f"{SCREEN} .said", "the values of Business Central are kept")
+        with p.expect_download() as saved:
+            p.click(f'{SCREEN} button:text-is("CSV")')
+        assert "decided" in Path(saved.value.path()).read_text(encoding="utf-8-sig")
+        p.click(f'{SCREEN} button:text-is("Copy as code")')
+        waits(page, f"{SCREEN} pre", "plan = plan.resolve('CUSTOMER'")
+        harmless(page, f'{SCREEN} p:has-text("Apply writes")')
+        button = p.locator(f'{SCREEN} button:has-text("Write ")')
+        planned = re.search(r"Write ([\d,]+) rows", button.inner_text())
+        assert planned is not None
+        button.click()
+        waits(page, SCREEN, "Every write came out as planned.")
+        assert f"{planned[1]} of {planned[1]} planned writes were made" in p.locator(SCREEN).last.inner_text()
+        assert page.outside == [] and page.wrong == []
+        p.context.close()
+
+
 def test_an_error_is_opened_explained_and_mended_from_the_screen(tmp_path: Path, new_page: Any) -> None:
     with lab(tmp_path) as address:
         page = LabPage(new_page(), address)
