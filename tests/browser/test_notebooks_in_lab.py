@@ -175,7 +175,7 @@ def test_a_conflict_is_decided_by_keyboard_written_as_planned_and_taken_along(tm
         p.set_default_timeout(60_000)
         page.open("03-sync-diff.ipynb")
         page.run_all(f'{SCREEN} button:has-text("Write ")')
-        first = f"{ROWS} >> nth=0"
+        first = f"{ROWS}:nth-child(1)"
         waits(page, first, "conflict")  # what waits for a person stands first
         waits(page, f"{SCREEN} .counted", "2 open conflicts")
         p.click(first)
