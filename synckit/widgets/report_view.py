@@ -126,7 +126,7 @@ class ReportView(Saving):
         periods = [(key, label) for key, (label, _) in PERIODS.items()]
         choose = {"kind": "choose", "label": "report on", "value": self.period, "values": periods, "do": {"do": "period"}}
         top = {"kind": "row", "blocks": [choose, buttons(*self.save_buttons(), button({"do": "refresh"}, "Read again"))]}
-        head = [text(f"{safe(self.report.title)}: {safe(self.report.sentence())}", "strong"), top, *self.code_block()]
+        head = [text(f"Job report, {PERIODS[self.period][0]}: {safe(self.report.sentence())}", "strong"), top, *self.code_block()]
         if not len(self.report.frames["runs"]):
             return [*head, text("No run is in this period. Choose a longer one, or apply a plan first.")]
         picture = {"kind": "picture", "label": FIGURE, "svg": self._figure()}

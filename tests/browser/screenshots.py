@@ -1,4 +1,4 @@
-"""Pictures of every screen in both themes, taken in JupyterLab as `synckit lab` opens it; three of them stand in the README.
+"""Pictures of every screen in both themes, taken in JupyterLab as `synckit lab` opens it; some of them stand in the README.
 
 python tests/browser/screenshots.py --folder PICTURES          all of them
 python tests/browser/screenshots.py --folder data/screenshots --readme
@@ -18,7 +18,7 @@ from PIL import Image
 SCREEN = ".synckit-screen"
 ROWS = f"{SCREEN} .rows .line"
 HEIGHT = 2200  # pixels: JupyterLab lays out what is in view only
-README = ("preview-light", "duplicates-dark", "differences-dark")
+README = ("preview-light", "duplicates-dark", "differences-dark", "errors-light", "report-dark")
 
 
 def _preview(p: Any) -> str:
@@ -132,10 +132,11 @@ def take(folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
             lab(Path(place)) as address,
             browser(height=HEIGHT) as new,
         ):
-            for notebook, content, pictures in SCREENS:
-                wanted = [name for name, _ in pictures if not only or f"{name}-{theme}" in only]
-                if not wanted:
-                    continue
+            asked = [[name for name, _ in pictures if not only or f"{name}-{theme}" in only] for _, _, pictures in SCREENS]
+            last = max(
+                n for n, names in enumerate(asked) if names
+            )  # what came before is done for each: errors stand on what was applied
+            for (notebook, content, pictures), wanted in zip(SCREENS[: last + 1], asked, strict=False):
                 page = LabPage(new(), address)
                 page.page.set_default_timeout(30_000)
                 page.open(f"{notebook}.ipynb", dark=theme == "dark")
