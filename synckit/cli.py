@@ -11,7 +11,7 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from synckit import cli_diagnosis, logs
-from synckit.cli_console import console, frame, opened, present, progress_bar, reading, show, stoppable, tell, terminal
+from synckit.cli_console import console, frame, on_the_terminal, opened, present, progress_bar, show, stoppable, tell, terminal
 from synckit.cli_duplicates import judge
 from synckit.cli_duplicates import register as register_duplicates
 from synckit.cli_first import register as register_first
@@ -23,6 +23,7 @@ from synckit.planning.planfile import load_plan
 from synckit.reports.plan_lists import changes_list, dispositions_of, records_list
 from synckit.reports.plan_text import frame_view, lines_of, plan_view
 from synckit.reports.wording import safe
+from synckit.waiting import heard_by, waiting
 from synckit.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -57,8 +58,8 @@ def plan_full(
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Dry-run a full synchronisation: everything it would create, couple, update and stop at."""
-    with opened(workspace) as ws, reading(len(mapping or ws.order)) as progress:
-        plan = ws.plan_full(mapping or None, by_match=by_match or (), deep_rows=deep_rows, believe=believe or (), progress=progress)
+    with opened(workspace) as ws:
+        plan = ws.plan_full(mapping or None, by_match=by_match or (), deep_rows=deep_rows, believe=believe or ())
     present(plan, as_json, out)
 
 
@@ -82,7 +83,7 @@ def show_plan(
     """Look at a saved plan: the whole, its records, its fields, or as a workbook."""
     loaded = load_plan(plan)
     if drift:
-        with opened(workspace) as ws, reading(what="Comparing"):
+        with opened(workspace) as ws:
             drifted = ws.drift(loaded)
         if not as_json:
             show(drifted.sentence())
@@ -273,7 +274,7 @@ def apply_plan(
 @app.command("resume")
 def resume(workspace: WorkspaceOption = None, as_json: Json = False) -> None:
     """Bring a run that was cut off to a truthful end."""
-    with opened(workspace) as ws, reading(what="Resuming"):
+    with opened(workspace) as ws:
         run = ws.resume()
     if run is None:
         if as_json:
@@ -295,11 +296,11 @@ def check(workspace: WorkspaceOption = None, as_json: Json = False,
     from synckit.mapping.differences import differences_from_standard
     from synckit.workspace import open_to_check
 
-    with open_to_check(workspace) as ws, reading(len(ws.description.mappings) if data else None, "Checking") as progress:
+    with open_to_check(workspace) as ws, waiting("Checking"):
         findings = ws.check()
         differences = differences_from_standard(ws.description)
         rules = ws.rules()
-        looked = ws.check_data(progress=progress) if data and not any(f.severity == "error" for f in findings) else None
+        looked = ws.check_data() if data and not any(f.severity == "error" for f in findings) else None
     if as_json:
         tell({**({"data": lines_of(looked)} if looked is not None else {}), "findings": [vars(f) if hasattr(f, "__dict__") else {k: getattr(f, k) for k in ("severity", "place", "message", "remedy")} for f in findings],
               "differences": differences, "rules": lines_of(rules)})  # fmt: skip
@@ -406,7 +407,7 @@ def import_couplings(
     table: Annotated[str | None, typer.Option("--table", help='The table of the shape "CRM Integration Record".')] = None,
 ) -> None:
     """Take couplings in: all of them, or none where any is wrong."""
-    with opened(workspace) as ws, reading(what="Importing"):
+    with opened(workspace) as ws:
         found = ws.import_couplings(file, table=table)
     show(f"{found.imported:,} couplings imported, {found.already_there:,} were there already.")
 
@@ -416,7 +417,7 @@ def export_couplings(
     file: Annotated[str, typer.Argument(help="The CSV file to write.")], workspace: WorkspaceOption = None
 ) -> None:
     """Write all couplings into a CSV file."""
-    with opened(workspace) as ws, reading(what="Exporting"):
+    with opened(workspace) as ws:
         written = ws.export_couplings(file)
     show(f"{written:,} couplings written to {safe(file)}.")
 
@@ -436,7 +437,8 @@ def main(arguments: list[str] | None = None) -> None:
     code, log = OK, None
     try:
         log, words = logs.asked_for(words, debug)
-        result = command.main(args=words, prog_name="synckit", standalone_mode=False)
+        with heard_by(on_the_terminal):
+            result = command.main(args=words, prog_name="synckit", standalone_mode=False)
         code = result if isinstance(result, int) else OK
     except SynckitError as problem:
         console(error=True).print(Text(str(problem)))

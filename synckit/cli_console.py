@@ -20,9 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from synckit import waiting
 from synckit.planning.plan import Plan
 from synckit.reports.plan_text import frame_view, lines_of, plan_view
 from synckit.reports.wording import is_pending, safe
+from synckit.waiting import Say
 from synckit.workspace import Workspace, open_workspace
 
 
@@ -119,24 +121,21 @@ def stoppable() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def reading(count: int | None = None, what: str = "Reading") -> Iterator[Callable[[str, int], None]]:
-    """A spinner on a terminal while somebody waits: it appears after a second, and says how many of `count` mappings are done, where
-    that is known."""
+def on_the_terminal(what: str, count: int | None) -> Iterator[Say]:
+    """The audience of a command: a spinner that appears after a second, with a bar where it is known how much there is to do. Nothing
+    is shown where no one looks at a terminal."""
     if not sys.stderr.isatty():
-        yield lambda name, rows: None
+        yield lambda text, done: None
         return
-    counted = (BarColumn(), MofNCompleteColumn()) if count else (TimeElapsedColumn(),)
+    counted = (BarColumn(),) if count else (TimeElapsedColumn(),)
     columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), *counted)
     bar = Bar(*columns, console=console(error=True), transient=True)
-    task = bar.add_task(what, total=count)
-    late = threading.Timer(1, bar.start)
+    task = bar.add_task(f"{what} ...", total=count)
+    late = threading.Timer(waiting.LATE, bar.start)
     late.start()
 
-    def advance(name: str, rows: int) -> None:
-        bar.update(task, advance=1, description=f"{name}: {rows:,} rows" if rows else name)
-
     try:
-        yield advance
+        yield lambda text, done: bar.update(task, completed=done, description=text)
     finally:
         late.cancel()
         late.join()
@@ -147,7 +146,8 @@ def reading(count: int | None = None, what: str = "Reading") -> Iterator[Callabl
 def progress_bar(what: str, wanted: bool) -> Iterator[Callable[[Any], None] | None]:
     """A bar with rows per second and time left, on a terminal."""
     if not (wanted and sys.stderr.isatty()):
-        yield None
+        with waiting.heard_by(waiting.unheard):
+            yield None
         return
     columns = (
         TextColumn("{task.description}"),
@@ -156,7 +156,8 @@ def progress_bar(what: str, wanted: bool) -> Iterator[Callable[[Any], None] | No
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=console(error=True), transient=True) as bar:
+    # what waits inside has nowhere to tell it: this bar is the one line
+    with waiting.heard_by(waiting.unheard), Bar(*columns, console=console(error=True), transient=True) as bar:
         task = bar.add_task(what, total=None, speed="")
 
         def advance(progress: Any) -> None:

@@ -8,9 +8,10 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from synckit.cli_console import frame, reading, show, tell
+from synckit.cli_console import frame, show, tell
 from synckit.errors import SynckitError
 from synckit.reports.plan_text import lines_of
+from synckit.waiting import waiting
 from synckit.workspace import Workspace, open_workspace
 
 WorkspaceOption = Annotated[
@@ -35,7 +36,7 @@ def explain(
     if side not in (None, "local", "integration"):
         raise SynckitError(f'There is no side "{side}". Write local or integration.')
     plans = [load_plan(p) for p in plan] if plan else None
-    with open_workspace(workspace) as ws, reading(what="Looking"):
+    with open_workspace(workspace) as ws:
         told = ws.explain(mapping, **{side or "key": key}, plan=plans, full=full)
     tell(told.to_dict()) if as_json else show(told.to_text())
     raise typer.Exit(0 if told.found else 1)
@@ -63,8 +64,7 @@ def causes(
                 return frame(
                     found if as_json else found[["run_id", "mapping", "local_key", "integration_key", "message"]], as_json, ""
                 )
-            with reading(what="Grouping errors"):
-                found = ws.causes(mapping, run=run)
+            found = ws.causes(mapping, run=run)
     if as_json:
         return frame(found, True, "")
     return show(causes_text(found) if len(found) else "No error has been booked." if plan is None else "Nothing will fail.")
@@ -81,7 +81,7 @@ def report(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Report what happened: planned beside actual, errors by cause, backlog, what was written where."""
-    with open_workspace(workspace) as ws, reading(what="Reporting"):
+    with open_workspace(workspace) as ws:
         found = ws.report(run, since, mapping, values=values)
     for path, write in ((html, found.to_html), (excel, found.to_excel)):
         if path is not None:
@@ -106,10 +106,11 @@ def compare(
     if a.isdigit() != b.isdigit():
         raise SynckitError(f"{a} and {b} are not of one sort. Name two saved plans, or two runs by their numbers.")
     if a.isdigit():
-        with open_workspace(workspace) as ws:
+        with open_workspace(workspace) as ws, waiting("Comparing"):
             found = compare_runs(ws, int(a), int(b))
     else:
-        found = compare_plans(load_plan(a), load_plan(b))
+        with waiting("Comparing"):
+            found = compare_plans(load_plan(a), load_plan(b))
     if as_json:
         frame(found, True, "")
     else:
@@ -142,7 +143,7 @@ def read_log(
     if odd is not None:
         raise SynckitError(f'--column "{odd}" does not say what the column is. Write it like --column "{odd}=Failed".')
     columns = {theirs.strip(): ours.strip() for theirs, _, ours in (c.rpartition("=") for c in column or [])}
-    with reading(what="Reading the log"):
+    with waiting("Reading the log"):
         log = read_job_log(source, dates=dates, numbers=numbers, columns=columns)
     if record is not None:
         known = log.about(record)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from synckit.cli_console import frame, opened, reading, show
+from synckit.cli_console import frame, opened, show
 from synckit.errors import SynckitError
 from synckit.planning.judging import THRESHOLD
 from synckit.planning.plan import Plan
@@ -40,8 +40,7 @@ def duplicates(
             if judged:
                 frame(ws.judged(mapping), as_json, "No pair is judged not to be the same.")
             elif what_if:
-                with reading(what="Trying match criteria"):
-                    told = ws.what_if(_named(mapping, "--what-if"))
+                told = ws.what_if(_named(mapping, "--what-if"))
                 frame(_shares(told) if not as_json else told, as_json, "Nothing can be compared.")
                 if not as_json:
                     show(
@@ -58,8 +57,8 @@ def duplicates(
     if plan is not None:
         loaded = load_plan(plan)
     else:
-        with opened(workspace) as ws, reading(1 if mapping else len(ws.order)) as progress:
-            loaded = ws.plan_full(mapping, progress=progress)
+        with opened(workspace) as ws:
+            loaded = ws.plan_full(mapping)
     if why is not None:
         one, two = _two(why, "--why")
         frame(loaded.why(_named(mapping, "--why"), one, two).round(3), as_json, "")

@@ -11,10 +11,11 @@ from typing import Annotated
 
 import typer
 
-from synckit.cli_console import opened, reading, show
+from synckit.cli_console import opened, show
 from synckit.errors import SynckitError
 from synckit.reports.plan_text import plan_view
 from synckit.reports.wording import safe
+from synckit.waiting import waiting
 
 
 def activation() -> str:
@@ -40,8 +41,7 @@ def demo(
         raise SynckitError(f'There is no kind of demo "{kind}". Write sqlite or exports.')
     path = make_demo(Path(folder), kind=kind, force=force)  # type: ignore[arg-type]
     with opened(str(path)) as ws:
-        with reading(len(ws.order)) as progress:
-            plan = ws.plan_full(progress=progress)
+        plan = ws.plan_full()
         show(plan_view(plan))
     target = Path(folder) / "full.plan"
     plan.save(str(target))
@@ -64,7 +64,7 @@ def init(
     """Look at two systems and write a commented workspace that proposes sides, tables, fields and keys."""
     from synckit.init import propose_workspace, write_workspace
 
-    with reading(what="Looking at the systems"):
+    with waiting("Looking at the systems"):
         proposal = propose_workspace(Path(folder), local, integration)
     path = write_workspace(proposal)
     for note in proposal.notes:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from synckit.cli_console import opened, present, reading
+from synckit.cli_console import opened, present
 from synckit.cli_verbs import Json, Out, WorkspaceOption, Yes, _ask_and_apply, _group, _told
 from synckit.errors import SynckitError
 
@@ -19,7 +19,7 @@ RunOption = Annotated[int, typer.Option("--run", metavar="RUN", help="The number
 
 def plan_undo(run: RunOption, workspace: WorkspaceOption = None, out: Out = None, as_json: Json = False) -> None:
     """Plan to take back what a run wrote; rows that were changed since are left out and named."""
-    with opened(workspace) as ws, reading():
+    with opened(workspace) as ws:
         plan = ws.plan_undo(run)
     present(plan, as_json, out)
 
@@ -27,8 +27,7 @@ def plan_undo(run: RunOption, workspace: WorkspaceOption = None, out: Out = None
 def undo(run: RunNumber, workspace: WorkspaceOption = None, yes: Yes = False, out: Out = None, as_json: Json = False) -> None:
     """Take back what a run wrote. What is undone stays as it is until somebody lifts the hold on it."""
     with opened(workspace) as ws:
-        with reading():
-            plan = ws.plan_undo(run)
+        plan = ws.plan_undo(run)
         left = plan.records(disposition="left out by rule")
         told = "\n".join(
             f"  left out: {r['mapping']} {_named(r)}: {r['reason'].removeprefix('Left out: ')}"

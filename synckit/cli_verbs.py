@@ -14,7 +14,7 @@ import pandas as pd
 import typer
 
 from synckit import logs
-from synckit.cli_console import frame, opened, present, print_plan, progress_bar, reading, stoppable
+from synckit.cli_console import frame, opened, present, print_plan, progress_bar, stoppable
 from synckit.errors import SynckitError
 from synckit.planning.plan import Plan
 from synckit.reports.plan_text import lines_of
@@ -55,9 +55,10 @@ def plan_modified(
     direction: Direction = None, believe: Believe = None, out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan a synchronisation of modified records."""
-    with opened(workspace) as ws, reading(len(mapping or ws.order)) as progress:
-        plan = ws.plan_modified(mapping or None, from_start=from_start, unconditional=unconditional, direction=direction,
-                                believe=believe or (), progress=progress)  # fmt: skip
+    with opened(workspace) as ws:
+        plan = ws.plan_modified(
+            mapping or None, from_start=from_start, unconditional=unconditional, direction=direction, believe=believe or ()
+        )
     present(plan, as_json, out)
 
 
@@ -68,11 +69,9 @@ def plan_records(
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan a synchronisation of chosen records; with --direction that side's values win."""
-    with opened(workspace) as ws, reading(1) as progress:
+    with opened(workspace) as ws:
         _some(local, integration)
-        plan = ws.plan_records(
-            mapping, local=local or (), integration=integration or (), direction=direction, create=create, progress=progress
-        )
+        plan = ws.plan_records(mapping, local=local or (), integration=integration or (), direction=direction, create=create)
     present(plan, as_json, out)
 
 
@@ -84,7 +83,7 @@ def plan_coupling(
 ) -> None:  # fmt: skip
     """Plan to couple pairs of records, or, without --pair, to couple by match: over the fields marked use_for_match, all uncoupled
     records or those named with --local."""
-    with opened(workspace) as ws, reading():
+    with opened(workspace) as ws:
         pairs = None if not pair else [_pair(text) for text in pair]
         if pairs and local:
             raise SynckitError("Give the pairs, or the local records to match, not both.")
@@ -97,7 +96,7 @@ def plan_uncoupling(
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan to remove couplings: of some records, of a mapping, or all."""
-    with opened(workspace) as ws, reading():
+    with opened(workspace) as ws:
         plan = ws.plan_uncoupling(mapping, local=local or (), integration=integration or ())
     present(plan, as_json, out)
 
@@ -107,7 +106,7 @@ def plan_restore(
     out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan to recreate the missing record of broken couplings."""
-    with opened(workspace) as ws, reading():
+    with opened(workspace) as ws:
         plan = ws.plan_restore(mapping, local=local or (), integration=integration or ())
     present(plan, as_json, out)
 
@@ -117,7 +116,7 @@ def plan_retry(
     cause: Cause = None, out: Out = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan to take skipped records up again, or all records of a cause."""
-    with opened(workspace) as ws, reading():
+    with opened(workspace) as ws:
         plan = _retried(ws, mapping, local, integration, cause)
     present(plan, as_json, out)
 
@@ -250,8 +249,7 @@ def couple(
         raise SynckitError("Name both records, or couple the mapping by match: synckit couple MAPPING --by-match.")
     with opened(workspace) as ws:
         pairs = None if local is None or integration is None else [(local, integration)]
-        with reading():
-            plan = ws.plan_coupling(mapping, pairs, sync=_sync(sync), starting_from=_side(starting_from))
+        plan = ws.plan_coupling(mapping, pairs, sync=_sync(sync), starting_from=_side(starting_from))
         _ask_and_apply(ws, plan, yes, out, as_json)
 
 
@@ -264,8 +262,7 @@ def uncouple(
     with opened(workspace) as ws:
         if not whole:
             _some(key, integration, " To uncouple the whole mapping, say --all.")
-        with reading():
-            plan = ws.plan_uncoupling(mapping, local=() if whole else key or (), integration=() if whole else integration or ())
+        plan = ws.plan_uncoupling(mapping, local=() if whole else key or (), integration=() if whole else integration or ())
         _ask_and_apply(ws, plan, yes, out, as_json)
 
 
@@ -276,8 +273,7 @@ def retry(
 ) -> None:  # fmt: skip
     """Take skipped records up again, or all records of a cause, and synchronise them."""
     with opened(workspace) as ws:
-        with reading():
-            plan = _retried(ws, mapping, key, integration, cause)
+        plan = _retried(ws, mapping, key, integration, cause)
         n = sum(len(head.released) for head in plan.base.mappings.values())
         told = (
             f"{n:,} {'record is' if n == 1 else 'records are'} taken up again."
@@ -295,8 +291,7 @@ def restore(
 ) -> None:  # fmt: skip
     """Recreate the missing record of broken couplings."""
     with opened(workspace) as ws:
-        with reading():
-            plan = ws.plan_restore(mapping, local=key or (), integration=integration or ())
+        plan = ws.plan_restore(mapping, local=key or (), integration=integration or ())
         _ask_and_apply(ws, plan, yes, out, as_json)
 
 
@@ -321,8 +316,7 @@ def broken(
 ) -> None:  # fmt: skip
     """List couplings one of whose records was deleted."""
     with opened(workspace) as ws:
-        with reading():
-            found = ws.broken(mapping)
+        found = ws.broken(mapping)
         frame(found, as_json, "No coupling is broken.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import pandas as pd
 
@@ -68,13 +68,13 @@ class Diagnosing:
         with waiting("Reporting"):
             return report(self._here, run, since, mapping, values=values)
 
-    def check_data(self, mapping: str | Sequence[str] | None = None, *, progress: Any = None) -> pd.DataFrame:
+    def check_data(self, mapping: str | Sequence[str] | None = None) -> pd.DataFrame:
         """Look through whole columns of both sides before a run: what would fail, be cut or be left behind, each with count, examples
         and remedy (columns: synckit.diagnosis.check_data.FINDINGS)."""
         from synckit.diagnosis.check_data import check_data
 
         with waiting("Looking through the data") as told:
-            return check_data(self._here, mapping, progress=progress or told)
+            return check_data(self._here, mapping, progress=told)
 
     def try_rule(self, mapping: str, field: str, rule: str, in_pass: Literal["to", "from"] | None = None) -> Tried:
         """What a transformation rule would make of every value of a field: `.sentence`, `.counts`, `.frame`. See synckit.diagnosis.trying."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -28,7 +28,7 @@ from synckit.mapping.schema import nearest
 from synckit.mapping.transformation import RuleBook
 from synckit.on_duplicates import OnDuplicates
 from synckit.planning.bind import SIDES, Side, bind
-from synckit.planning.engine import Progress, plan_run
+from synckit.planning.engine import plan_run
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import load_plan
 from synckit.planning.request import Request
@@ -40,12 +40,11 @@ from synckit.systems.secrets import resolve
 from synckit.systems.sql_connect import with_driver
 from synckit.waiting import waiting
 
+if TYPE_CHECKING:
+    from synckit.applying.progress import Progress as Applied
+
 #: A moment in UTC as databases spell it: planning reads these as they are.
 _UTC_STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00(:00)?)?")
-
-
-def _silent(what: str, rows: int) -> None:
-    """No progress is shown."""
 
 
 class Workspace(ByHand, Diagnosing, OnDuplicates):
@@ -170,14 +169,18 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
             url = with_driver(resolve(source, "the couplings"), "the couplings")
             source = url.render_as_string(hide_password=False)
         names = [mapping.name for mapping in self.description.mappings]
-        report = import_couplings(self.ledger, source, names, self._table_ids(), table=table, stamp=self._stamp, at=self.clock())
+        with waiting("Importing couplings"):
+            report = import_couplings(
+                self.ledger, source, names, self._table_ids(), table=table, stamp=self._stamp, at=self.clock()
+            )
         if report.refused:
             raise SynckitError(str(report).partition("\n")[0], report.refused)
         return report
 
     def export_couplings(self, path: str | Path) -> int:
         """Write all couplings to a CSV that `import_couplings` reads; returns how many. An existing file is replaced."""
-        return export_couplings(self.ledger, Path(path).expanduser())
+        with waiting("Exporting couplings"):
+            return export_couplings(self.ledger, Path(path).expanduser())
 
     def _table_ids(self) -> dict[int, str]:
         """Table id of a local table -> the mapping it belongs to; an id that two mappings share names none of them."""
@@ -212,7 +215,6 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         by_match: Sequence[str] | str = (),
         believe: Sequence[str] | str = (),
         deep_rows: int = 20_000,
-        progress: Progress = _silent,
     ) -> Plan:
         """Plan a full synchronisation (dry run) of all mappings or of the named ones. Writes nothing anywhere.
 
@@ -223,9 +225,7 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         """
         named = _keys(by_match)
         matched = frozenset(self.description.mapping(n).name for n in named)
-        return self._plan(
-            mappings, Request("full", by_match=matched, believed=self._believed(believe), deep_rows=deep_rows), progress
-        )
+        return self._plan(mappings, Request("full", by_match=matched, believed=self._believed(believe), deep_rows=deep_rows))
 
     def plan_modified(
         self,
@@ -236,7 +236,6 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         direction: str | None = None,
         deletions: bool = True,
         believe: Sequence[str] | str = (),
-        progress: Progress = _silent,
     ) -> Plan:
         """Plan a synchronisation of modified records: rows newer than the watermarks, and those that are due.
 
@@ -245,7 +244,7 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         `believe` names mappings of which many rows are missing at once, and really are gone.
         """
         kind: Any = "unconditional" if unconditional else "modified"
-        return self._plan(mappings, Request(kind, from_start, _direction(direction), deletions=deletions, believed=self._believed(believe)), progress)  # fmt: skip
+        return self._plan(mappings, Request(kind, from_start, _direction(direction), deletions=deletions, believed=self._believed(believe)))  # fmt: skip
 
     def _believed(self, names: Sequence[str] | str) -> frozenset[str]:
         return frozenset(self.description.mapping(n).name for n in _keys(names))
@@ -259,7 +258,6 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         direction: str | None = None,
         force: bool | None = None,
         create: bool | None = None,
-        progress: Progress = _silent,
     ) -> Plan:
         """Plan a synchronisation of chosen records ("Synchronize Now").
 
@@ -274,15 +272,15 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         forced = (way is not None) if force is None else force
         both = {bound.name: self._both_sides(bound.name, keys)}
         request = Request("records", False, way, forced, create, chosen=both, only_creates=bool(create))
-        plan = self._plan([bound.name], request, progress)
+        plan = self._plan([bound.name], request)
         return plan.merged() if way is None else plan
 
-    def _plan(self, mappings: Sequence[str] | str | None, request: Request, progress: Progress) -> Plan:
+    def _plan(self, mappings: Sequence[str] | str | None, request: Request) -> Plan:
         names = [mappings] if isinstance(mappings, str) else mappings
         with waiting("Planning", len(names or self.order)) as told:
             return plan_run(
                 self.description, self.systems, self.ledger, names, request, self.clock(), operator(), self.rulebook,
-                told if progress is _silent else progress,
+                told,
             )  # fmt: skip
 
     def _both_sides(self, name: str, keys: dict[Side, list[str]]) -> dict[Side, frozenset[str]]:
@@ -395,20 +393,24 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
         """Carry out exactly the rows of `plan`; see synckit.applying.apply.apply_plan."""
         from synckit.applying.apply import apply_plan
 
-        with waiting("Applying") as told:
-            shown = progress or (
-                lambda p: told(f"{p.mapping}, {p.done:,} of {p.total:,} rows, {p.rows_per_second:,.0f} rows per second", 0)
-            )
-            return apply_plan(
-                self, plan, accept=accept, keep_creating=keep_creating, progress=shown, should_stop=should_stop, over_limit=over_limit, confirm=confirm,
-                take_over=take_over,
-            )  # fmt: skip
+        given: dict[str, Any] = {"accept": accept, "keep_creating": keep_creating, "should_stop": should_stop, "over_limit": over_limit,
+                                 "confirm": confirm, "take_over": take_over}  # fmt: skip
+        if progress is not None:
+            return apply_plan(self, plan, progress=progress, **given)
+        with waiting("Applying", plan.writes) as told:
+
+            def tell(p: Applied) -> None:
+                rows = f"{p.done:,} of {p.total:,} rows, {p.rows_per_second:,.0f} rows per second"
+                told.say(f"Applying: {p.mapping}, {rows}", p.done)
+
+            return apply_plan(self, plan, progress=tell, **given)
 
     def resume(self) -> Any:
         """Bring an interrupted run to a truthful end; None where there is none."""
         from synckit.applying.resume import resume_run
 
-        return resume_run(self)
+        with waiting("Resuming"):
+            return resume_run(self)
 
     # -- jobs ----------------------------------------------------------------------------------------------------------------------
 

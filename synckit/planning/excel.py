@@ -27,11 +27,17 @@ from synckit.errors import SynckitError
 from synckit.mapping.schema import nearest
 from synckit.planning.plan import Decision, Plan
 from synckit.planning.tables import BOOKED_AS_FAILED, WRITES
+from synckit.waiting import Wait, waiting
 
 MARK = "synckit plan"
 WORDS = ("exclude", "include")
 #: Words on the sheet of possible duplicates; skip leaves the create out.
 JUDGEMENTS = ("couple", "create", "skip", "not the same")
+#: Sheet -> the words of its column `decision`, and what they mean.
+WORDS_OF = {
+    "Records": (WORDS, "exclude leaves this record out; include takes that back; empty changes nothing."),
+    "Possible duplicates": (JUDGEMENTS, "couple the two; create all the same; skip this create; not the same: never show the two again."),
+}  # fmt: skip
 #: Dispositions on the sheet Records: what is written, what stops, and what someone has left out.
 SHOWN = (*WRITES, *BOOKED_AS_FAILED, "excluded", "held")
 LAST_ROW = 1_048_576
@@ -68,25 +74,20 @@ def write_plan(plan: Plan, path: str) -> None:
     book.properties.title = MARK
     _summary(book, plan)
     records = [_record_line(row) for row in _records(plan)]
-    sheet = _sheet(book, RECORDS, COLUMNS, len(records), path)
-    _choices(sheet, WORDS, "exclude leaves this record out; include takes that back; empty changes nothing.", len(records))
-    _fill(sheet, records)
     changes, duplicates, errors = plan.changes(), plan.duplicates(), _errors(plan)
     duplicates.insert(0, "decision", None)
-    for title, columns, lines, n in (
+    sheets: tuple[tuple[str, Sequence[str], Iterable[Sequence[Any]], int], ...] = (
+        (RECORDS, COLUMNS, records, len(records)),
         ("Changes", CHANGES, _lines(changes, CHANGES), len(changes)),
         (ALIKE, DUPLICATES, _lines(duplicates, DUPLICATES), len(duplicates)),
         ("Errors", ERROR_COLUMNS, errors, len(errors)),
-    ):
-        sheet = _sheet(book, title, columns, n, path)
-        if title == ALIKE:
-            _choices(
-                sheet,
-                JUDGEMENTS,
-                "couple the two; create all the same; skip this create; not the same: never show the two again.",
-                n,
-            )
-        _fill(sheet, lines)
+    )
+    with waiting("Writing the workbook", sum(n for *_, n in sheets)) as told:
+        for title, columns, lines, n in sheets:
+            sheet = _sheet(book, title, columns, n, path)
+            if title in WORDS_OF:
+                _choices(sheet, *WORDS_OF[title], n)
+            _fill(sheet, lines, told)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=".xlsx")
     os.close(handle)
     try:
@@ -187,8 +188,8 @@ def _choices(sheet: Any, words: Sequence[str], told: str, rows: int) -> None:
     sheet.data_validations.append(choice)
 
 
-def _fill(sheet: Any, lines: Iterable[Sequence[Any]]) -> None:
-    for line in lines:
+def _fill(sheet: Any, lines: Iterable[Sequence[Any]], told: Wait) -> None:
+    for line in told.rows(lines):
         _row(sheet, line)
 
 

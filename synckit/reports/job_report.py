@@ -17,6 +17,7 @@ from synckit.errors import SynckitError
 from synckit.planning.tables import COUNTERS
 from synckit.reports.plan_text import frame_view, lines_of, plain
 from synckit.reports.wording import count_of, safe
+from synckit.waiting import waiting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -138,9 +139,10 @@ def write_workbook(
     page.column_dimensions["A"].width = 28
     for n, line in enumerate(head):
         _row(page, list(line), bold=0 if n else 1)
-    for title, frame in frames.items():
-        sheet = _sheet(book, title[:31], list(frame.columns), len(frame), str(path))
-        _fill(sheet, (tuple(_cell(v) for v in line) for line in frame.itertuples(index=False, name=None)))
+    with waiting("Writing the workbook", sum(map(len, frames.values()))) as told:
+        for title, frame in frames.items():
+            sheet = _sheet(book, title[:31], list(frame.columns), len(frame), str(path))
+            _fill(sheet, (tuple(_cell(v) for v in line) for line in frame.itertuples(index=False, name=None)), told)
     try:
         book.save(target)
     except OSError as error:

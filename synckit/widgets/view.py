@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
+from synckit.waiting import BETWEEN, Say, heard_by
 from synckit.widgets.screen import Screen
 
 STATIC = Path(__file__).parent / "static"
@@ -21,6 +25,7 @@ class View(anywidget.AnyWidget):
     _css = STATIC / "screen.css"
     state = traitlets.Dict().tag(sync=True)
     win = traitlets.Dict().tag(sync=True)
+    work = traitlets.Dict().tag(sync=True)  # what an action that takes its time is at, and which share of it is behind
     turn = traitlets.Int(0).tag(sync=True)  # counts answered messages: until it moves, the page says that somebody works
 
     def __init__(self, screen: Screen) -> None:
@@ -35,11 +40,28 @@ class View(anywidget.AnyWidget):
             self._start = max(int(content.get("start", 0)), 0)
             self.win = {**self.screen.window(self._start, ROWS), "asked": content.get("asked", 0)}
         else:
-            self.screen.receive(content)
+            with heard_by(self._hear):
+                self.screen.receive(content)
             if self.screen.file is not None:
                 (name, made), self.screen.file = self.screen.file, None
                 self.send({"file": name}, buffers=[made])
-            self.turn += 1
+            with self.hold_sync():
+                self.work = {}
+                self.turn += 1
+
+    @contextmanager
+    def _hear(self, what: str, count: int | None) -> Iterator[Say]:
+        """The page shows how far an action has come; half a second must pass before it does."""
+        self.work = {"text": f"{what} \u2026", "share": 0 if count else None}
+        told = time.monotonic()
+
+        def say(text: str, done: int) -> None:
+            nonlocal told
+            if time.monotonic() - told > BETWEEN:
+                told = time.monotonic()
+                self.work = {"text": text, "share": min(done / count, 1) if count else None}
+
+        yield say
 
     def publish(self) -> None:
         """Send what the presenter shows now; rows stay where the reader has scrolled to."""

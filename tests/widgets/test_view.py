@@ -32,6 +32,21 @@ def test_the_view_forwards_and_sends_rows_where_the_reader_is(full: Plan) -> Non
     assert grid.plan.total("excluded") == 1 and "left out" in view.state["said"]
 
 
+def test_what_takes_its_time_says_how_far_it_is(full: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("anywidget")
+    monkeypatch.setattr("synckit.widgets.view.BETWEEN", -1)
+    monkeypatch.setattr("synckit.waiting.EVERY", 50)
+    view = PlanGrid(full).view
+    heard: list[dict[str, object]] = []
+    view.observe(lambda change: heard.append(change["new"]), "work")
+    turn = view.turn
+    view._receive(view, {"do": "save"}, [])
+    assert heard[0] == {"text": "Writing the workbook \u2026", "share": 0}
+    shares = [one["share"] for one in heard[1:-1]]
+    assert len(shares) > 2 and shares == sorted(shares) and 0 < shares[0] and shares[-1] <= 1
+    assert heard[-1] == {} and view.turn == turn + 1, "gone when it is done"
+
+
 def test_a_decision_on_one_screen_redraws_the_others(full: Plan) -> None:
     pytest.importorskip("anywidget")
     grid = PlanGrid(full)

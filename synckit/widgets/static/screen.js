@@ -141,6 +141,12 @@ function render({ model, el }) {
   const rest = () => { clearTimeout(busy); busy = 0; root.classList.remove("busy"); };
   const root = make("div", { ...focusable, class: "synckit-screen", tabindex: "0" });
   el.append(root);
+  const working = make("div", { class: "working", role: "status" });
+  function work() {
+    const { text, share } = model.get("work");
+    working.replaceChildren(text || "working \u2026", ...(share === undefined || share === null ? [] :
+      [make("span", { class: "progress" }, make("i", { style: { width: `${100 * share}%` } }))]));
+  }
   const grid = gridParts(model, root, send);
   const plain = make("div", { class: "blocks" });
   let kind = null;
@@ -172,7 +178,7 @@ function render({ model, el }) {
   function update() {
     const state = model.get("state");
     if (kind !== state.kind) {
-      root.replaceChildren(...(state.kind === "grid" ? grid.nodes : [plain]));
+      root.replaceChildren(working, ...(state.kind === "grid" ? grid.nodes : [plain]));
       kind = state.kind;
     }
     if (kind === "grid") grid.update(state);
@@ -189,11 +195,13 @@ function render({ model, el }) {
   }
   model.on("msg:custom", save);
   model.on("change:turn", rest);
+  model.on("change:work", work);
   model.on("change:state", update);
   model.on("change:win", grid.rows);
+  work();
   update();
   if (model.get("state").kind === "grid") grid.rows();
-  return () => { rest(); model.off("msg:custom", save); model.off("change:turn", rest); model.off("change:state", update); model.off("change:win", grid.rows); };
+  return () => { rest(); model.off("msg:custom", save); model.off("change:turn", rest); model.off("change:work", work); model.off("change:state", update); model.off("change:win", grid.rows); };
 }
 
 const notice = (state) => make("p", { class: state.error ? "tone-fail" : "quiet said", role: "status" }, state.error || state.said || "\u00a0");
