@@ -50,7 +50,7 @@ def data_folder() -> Path:
 
 
 def make_demo(
-    folder: Path,
+    folder: str | Path,
     kind: Literal["sqlite", "exports"] = "sqlite",
     url_local: str | None = None,
     url_integration: str | None = None,
@@ -63,7 +63,7 @@ def make_demo(
     Raises SynckitError where the folder or a database holds something else, or an earlier demo and `force` is not set; with
     `force` only what the demo had made is replaced.
     """
-    folder = folder.expanduser().resolve()
+    folder = Path(folder).expanduser().resolve()
     urls: dict[Side, str | None] = {"local": url_local, "integration": url_integration}
     _check_urls(urls, kind)
     _make_room(folder, force)

@@ -99,11 +99,12 @@ class ErrorsView(Grid):
 
     # -- what a view asks for --------------------------------------------------------------------------------------------------------
 
-    def do_explain(self, mapping: str, local: str = "", integration: str = "") -> None:
-        """Open the whole story of a record."""
-        if self._of != self._cause:
+    def do_explain(self, mapping: str, local: str = "", integration: str = "", cause: str = "") -> None:
+        """Open the whole story of a record behind a cause: the one under the cursor, where none is named."""
+        cause = cause or self._cause
+        if self._of != cause:
             self.plan = self.panel = None
-        self._of = self._cause
+        self._of = cause
         self.story = self.ws.explain(mapping, local=local or None, integration=None if local else integration).to_text()
 
     def do_retry(self) -> None:
@@ -211,7 +212,7 @@ class ErrorsView(Grid):
         except SynckitError as error:
             return [*blocks, text(str(error), "fail")]
         rows = [[safe(v["mapping"]), safe(v["name"]), {"text": safe(v["local_key"]) or safe(v["integration_key"]), "key": True}, safe(v["message"]),
-                 {"buttons": [button({"do": "explain", "mapping": v["mapping"], "local": safe(v["local_key"]), "integration": safe(v["integration_key"])}, "Its story")]}]
+                 {"buttons": [button({"do": "explain", "mapping": v["mapping"], "local": safe(v["local_key"]), "integration": safe(v["integration_key"]), "cause": str(cause["cause"])}, "Its story")]}]
                 for v in found.head(VICTIMS).to_dict("records")]  # fmt: skip
         shown = count_of(len(found), "record", "records")
         blocks.append(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from synckit.planning.bind import SIDES, bind
-from synckit.planning.looking import look, plain_text
+from synckit.planning.bind import SIDES, BoundSide, bind
+from synckit.planning.looking import Seen, look, plain_text
 from synckit.planning.plan import Plan
 from synckit.reports.wording import safe
 from synckit.widgets.screen import State, table, text
 from synckit.widgets.segments import segments
 
 if TYPE_CHECKING:
+    from synckit.systems.protocol import Snapshot, System
     from synckit.workspace import Workspace
 
 
@@ -29,16 +30,13 @@ def whole_record(ws: Workspace, plan: Plan, row: dict[str, Any]) -> list[State]:
         more = [of.modified_by.name] if of.modified_by is not None else []
         with ws.systems[side].snapshot() as snapshot:
             seen = look(of, snapshot, ws.systems[side], [key] if key else [], [*columns, *more]).get(key)
+            who = _who(of, ws.systems[side], snapshot, seen)
         title = safe(plan.base.sides[side].title)
         if seen is None:
             blocks.append(text(f"{title}: the record is not there any more.", "fail"))
             continue
         now[side] = dict(seen.values)
-        by = (
-            f", by {safe(seen.values[of.modified_by.name])}"
-            if of.modified_by is not None and seen.values.get(of.modified_by.name)
-            else ""
-        )
+        by = f", by {safe(who)}" if who else ""
         blocks.append(text(f"{title}: {safe(seen.called)} · changed {safe(seen.token)}{by}", "quiet"))
     changes = plan.changes(row["mapping"], int(row["record"]))
     written = {(c["pass"], c["column"]): c["new"] for c in changes.to_dict("records")}
@@ -70,6 +68,19 @@ def whole_record(ws: Workspace, plan: Plan, row: dict[str, Any]) -> list[State]:
     if not any(line[-1]["text"] for line in lines):  # nothing is written, as in an open conflict
         heads, lines = heads[:-1], [line[:-1] for line in lines]
     return [*blocks, table(heads, lines, "The whole record", tall=True, sides=True)]
+
+
+def _who(of: BoundSide, system: System, snapshot: Snapshot, seen: Seen | None) -> str:
+    """Who changed the record last: the name behind a user's key where the system has a table of users, else what stands there."""
+    if of.modified_by is None or seen is None or not seen.values.get(of.modified_by.name):
+        return ""
+    user = str(seen.values[of.modified_by.name])
+    for users in filter(None, map(system.schema.find, of.modified_by.references)):
+        if users.name_column and system.physical_columns(users) is not None:
+            named = snapshot.read(users, [users.name_column], keys=[user], key_column=users.uid).read_all().column(0).to_pylist()
+            if named and named[0]:
+                return str(named[0])
+    return user
 
 
 def _value(values: dict[str, Any] | None, table_: Any, name: str | None) -> str:

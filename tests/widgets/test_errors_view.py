@@ -53,6 +53,17 @@ def test_a_record_opens_with_its_whole_story(with_errors: Workspace) -> None:
     assert view.story not in json.dumps(view.state()["detail"]), "a story belongs to its cause"
 
 
+def test_a_story_asked_for_while_another_cause_is_chosen_belongs_to_its_own(with_errors: Workspace) -> None:
+    view = at(ErrorsView(with_errors), "partner_deleted")
+    table = next(b for b in view.state()["detail"] if b["kind"] == "table")
+    asked = table["rows"][0][-1]["buttons"][0]["do"]
+    send(view, "move", by=-1)
+    view.receive(asked)  # pressed before the page had drawn the other cause
+    assert view.story and view.story not in json.dumps(view.state()["detail"])
+    send(view, "move", by=1)
+    assert view.state()["detail"][-1] == {"kind": "code", "text": view.story}
+
+
 def test_the_fix_is_a_plan_that_is_written_by_its_own_button(failed: Workspace) -> None:
     view = at(ErrorsView(failed), "partner_deleted")
     shown = send(view, "fix", how="restore")

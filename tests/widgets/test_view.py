@@ -43,7 +43,7 @@ def test_what_takes_its_time_says_how_far_it_is(full: Plan, monkeypatch: pytest.
     view._receive(view, {"do": "save"}, [])
     assert heard[0] == {"text": "Writing the workbook \u2026", "share": 0}
     shares = [one["share"] for one in heard[1:-1]]
-    assert len(shares) > 2 and shares == sorted(shares) and 0 < shares[0] and shares[-1] <= 1
+    assert len(shares) > 2 and shares == sorted(shares) and shares[0] > 0 and shares[-1] <= 1
     assert heard[-1] == {} and view.turn == turn + 1, "gone when it is done"
 
 
