@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -87,7 +87,21 @@ def lab(
     raise typer.Exit(start_lab(workspace, port, browser))
 
 
-def register(app: typer.Typer) -> None:
+def app(
+    workspace: Annotated[
+        str | None, typer.Option("--workspace", "-w", help="The workspace file; left out, the one in this folder.")
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", help="The port to serve on.")] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
+    theme: Annotated[Literal["light", "dark"], typer.Option("--theme", help="light or dark.")] = "light",
+) -> None:
+    """Open the same notebooks as pages without code. Needs Voilà: pip install "synckit[app]"."""
+    from synckit.lab import start_lab
+
+    raise typer.Exit(start_lab(workspace, port, browser, theme))
+
+
+def register(to: typer.Typer) -> None:
     """Add these verbs to the command line."""
-    for verb in (demo, init, lab):
-        app.command(verb.__name__)(verb)
+    for verb in (demo, init, lab, app):
+        to.command(verb.__name__)(verb)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import html
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ from synckit.planning.plan import Plan
 from synckit.planning.planfile import load_plan
 from synckit.planning.request import Request
 from synckit.planning.tables import CARRIED_OUT
+from synckit.reports.wording import count_of, safe
 from synckit.systems.canonical import parse_datetime, version_column
 from synckit.systems.opening import open_system
 from synckit.systems.protocol import System
@@ -116,6 +118,11 @@ class Workspace(ByHand, Diagnosing, OnDuplicates):
     def __repr__(self) -> str:
         d = self.description
         return f"<Workspace {Path(d.path).name}: {d.local.name} and {d.integration.name}, {len(d.mappings)} mappings>"
+
+    def _repr_html_(self) -> str:
+        d = self.description
+        sides = " and ".join(f"<b>{html.escape(safe(side.name))}</b>" for side in (d.local, d.integration))
+        return f"<p>{sides} · {count_of(len(d.mappings), 'mapping', 'mappings')} · <code>{html.escape(safe(d.path))}</code></p>"
 
     # -- looking -------------------------------------------------------------------------------------------------------------------
 

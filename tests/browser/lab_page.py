@@ -39,8 +39,8 @@ def why_not() -> str:
 
 
 @contextmanager
-def lab(folder: Path, *arguments: str) -> Iterator[str]:
-    """`synckit lab` started in `folder`; gives its address. Settings and history stay in the folder, too."""
+def lab(folder: Path, *arguments: str, verb: str = "lab") -> Iterator[str]:
+    """`synckit lab` (or app) started in `folder`; gives its address. Settings and history stay in the folder, too."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -50,7 +50,7 @@ def lab(folder: Path, *arguments: str) -> Iterator[str]:
            "JUPYTER_RUNTIME_DIR": home / "run", "JUPYTERLAB_SETTINGS_DIR": home / "settings", "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces"}  # fmt: skip
     environment = {**os.environ, **{k: str(v) for k, v in own.items()}, "JUPYTER_TOKEN": TOKEN, "PYTHONPATH": str(REPOSITORY)}
     environment.pop("SYNCKIT_WORKSPACE", None)
-    command = [sys.executable, "-m", "synckit", "lab", "--no-browser", "--port", str(port), *arguments]
+    command = [sys.executable, "-m", "synckit", verb, "--no-browser", "--port", str(port), *arguments]
     with (folder / "lab.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
         address = f"http://127.0.0.1:{port}"

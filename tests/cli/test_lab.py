@@ -1,4 +1,4 @@
-"""`synckit lab`: the user's own copies of the notebooks, opened in single-document mode, without the news pop-up."""
+"""`synckit lab`: the user's own copies of the notebooks, opened in single-document mode, without the news pop-up; `synckit app`: without code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from synckit import lab
+from synckit.cli import main
 
 
 @pytest.fixture
@@ -50,3 +51,27 @@ def test_the_news_pop_up_is_off_without_touching_the_user_s_settings(
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", started[0][1]["JUPYTER_CONFIG_PATH"])
     overrides, error = settings._get_overrides(str(tmp_path))
     assert not error and overrides["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
+
+
+def test_app_serves_the_same_notebooks_with_a_template_that_ships(
+    tmp_path: Path, started: list[tuple[list[str], dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = pytest.importorskip("voila.paths", reason="Voilà is not installed: pip install synckit[app]")
+    monkeypatch.chdir(tmp_path)
+    assert lab.start_lab(None, None, browser=True, theme="dark") == 0
+    command, env = started[0]
+    assert f"--LabApp.default_url=/voila/render/{lab.FIRST}" in command and "--VoilaConfiguration.theme=dark" in command
+    monkeypatch.setenv("JUPYTER_PATH", env["JUPYTER_PATH"])
+    found = paths.collect_template_paths(["voila", "nbconvert"], "synckit")
+    assert Path(found[0]).name == "synckit" and (Path(found[0]) / "index.html.j2").is_file()
+
+
+def test_without_voila_app_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        main(["app"])
+    assert ended.value.code == 1 and 'pip install "synckit[app]"' in capsys.readouterr().err.replace("\n", " ")
+    assert not list(tmp_path.iterdir()), "nothing is made where nothing can be shown"
