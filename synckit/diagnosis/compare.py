@@ -14,7 +14,7 @@ from synckit.planning.bind import SIDES, SOURCE
 from synckit.planning.plan import Plan
 from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT
 from synckit.reports.plan_text import lines_of
-from synckit.reports.wording import quoted, safe
+from synckit.reports.wording import quoted, safe, value_called
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
@@ -49,7 +49,7 @@ def _of_plan(plan: Plan) -> dict[Place, Line]:
     fields: dict[tuple[str, str, int], list[str]] = {}
     for c in lines_of(plan.changes()):
         fields.setdefault((c["mapping"], c["pass"], c["record"]), []).append(
-            f"{c['field']}: {quoted(c['old'])} -> {quoted(c['new'])}"
+            f"{c['field']}: {quoted(value_called(c, 'old'))} -> {quoted(value_called(c, 'new'))}"
         )
     found: dict[Place, Line] = {}
     for row in rows:

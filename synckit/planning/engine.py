@@ -26,6 +26,7 @@ from synckit.mapping.rules import TableMap
 from synckit.mapping.transformation import RuleBook
 from synckit.planning import reconcile as sql
 from synckit.planning.bind import SIDES, BoundMapping, Side, bind
+from synckit.planning.called import called
 from synckit.planning.mapping_plan import plan_mapping
 from synckit.planning.plan import Plan, PlanBase
 from synckit.planning.plan import Side as PlanSide
@@ -317,6 +318,7 @@ def assemble(planning: Planning, parts: list[MappingPlan], order: list[str], ope
         pair_changes=pa.concat_tables([PAIR_CHANGES.empty_table(), *(p.likeness.pair_changes for p in parts if p.likeness)]),
         notes=tuple(note for p in parts if p.likeness for note in p.likeness.notes),
         creates={key: table for p in parts for key, table in p.creates.items()},
+        called=called(planning, parts),
         quiet=pa.concat_tables([QUIET.empty_table(), *(p.quiet for p in parts)]),
     )
     return Plan(base)

@@ -74,7 +74,7 @@ def write_plan(plan: Plan, path: str) -> None:
     book.properties.title = MARK
     _summary(book, plan)
     records = [_record_line(row) for row in _records(plan)]
-    changes, duplicates, errors = plan.changes(), plan.duplicates(), _errors(plan)
+    changes, duplicates, errors = _called(plan.changes()), plan.duplicates(), _errors(plan)
     duplicates.insert(0, "decision", None)
     sheets: tuple[tuple[str, Sequence[str], Iterable[Sequence[Any]], int], ...] = (
         (RECORDS, COLUMNS, records, len(records)),
@@ -157,6 +157,14 @@ def _errors(plan: Plan) -> list[list[Any]]:
         values = {**row, **error, "name": row.get("local_name") or row.get("integration_name")}
         lines.append([values.get(c) for c in ERROR_COLUMNS])
     return lines
+
+
+def _called(changes: Any) -> Any:
+    """`changes` with options by their labels and referenced records by their names."""
+    for which in ("old", "new"):
+        named = changes[f"{which}_name"]
+        changes[which] = named.where(named.notna(), changes[which])
+    return changes
 
 
 def _lines(frame: Any, columns: Sequence[str]) -> Iterator[Sequence[Any]]:

@@ -22,6 +22,7 @@ import pyarrow.ipc
 
 from synckit.errors import SynckitError
 from synckit.mapping.schema import nearest
+from synckit.planning.called import with_names
 from synckit.planning.creates import NEXT_NUMBER, VALUE, created_field
 from synckit.planning.decisions import carried_out, check_resolution, children_of, conflicting_rows, merging
 from synckit.planning.judging import Judging, created_rows, likely
@@ -87,6 +88,7 @@ class PlanBase:
     evidence: pa.Table
     pairs: pa.Table
     pair_changes: pa.Table
+    called: pa.Table
     notes: tuple[str, ...] = ()
     given_id: str = ""  # a plan read from a file keeps the id it was written with
 
@@ -314,7 +316,8 @@ class Plan(Judging):
         self, mapping: str | None = None, record: int | None = None, in_pass: str | None = None, *, limit: int | None = None
     ) -> pd.DataFrame:
         """One line per field that is written: old, new, origin, and the records' keys and names (creates are expanded here). `table`
-        names side and table ("integration:account") where a second step writes another row than the mapping's own."""
+        names side and table ("integration:account") where a second step writes another row than the mapping's own. `old_name` and
+        `new_name`: what option or referenced record the values stand for, where they do not speak for themselves."""
         fields = self._of(self.fields, mapping)
         rows = self._of(self.rows, mapping)
         for column, value in (("record", record), ("pass", in_pass)):
@@ -333,7 +336,8 @@ class Plan(Judging):
         joined = joined.sort_by(
             [("rank", "ascending"), ("pass", "descending"), ("record", "ascending"), ("step", "ascending"), ("column", "ascending")]
         )
-        return (joined if limit is None else joined.slice(0, limit)).drop_columns(["rank"]).to_pandas()
+        joined = joined if limit is None else joined.slice(0, limit)
+        return with_names(self.base, joined.drop_columns(["rank"]), self.rows).to_pandas()
 
     def _expanded(self, mapping: str, in_pass: str, record: int | None = None) -> pa.Table:
         """The creates of one pass (or one of them), one line per field that is not blank."""

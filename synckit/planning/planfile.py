@@ -22,14 +22,27 @@ from synckit.errors import SynckitError
 from synckit.mapping.schema import nearest
 from synckit.planning.plan import Decision, Plan, PlanBase, Side
 from synckit.planning.planned_mapping import MappingHead, WrittenColumn
-from synckit.planning.tables import EVIDENCE, PAIR_CHANGES, PAIRS
+from synckit.planning.tables import CALLED, EVIDENCE, PAIR_CHANGES, PAIRS
 
 FORMAT = "synckit plan"
 VERSION = 1
 SEAL = "manifest.sha256"  #: the manifest's own digest: half a plan's meaning stands in it
-FRAMES = ("rows", "changes", "errors", "depends", "review", "duplicates", "quiet", "conflicts", "evidence", "pairs", "pair_changes")
+FRAMES = (
+    "rows",
+    "changes",
+    "errors",
+    "depends",
+    "review",
+    "duplicates",
+    "quiet",
+    "conflicts",
+    "evidence",
+    "pairs",
+    "pair_changes",
+    "called",
+)
 #: Frames that plans of earlier versions do not hold.
-LATER = {"evidence": EVIDENCE, "pairs": PAIRS, "pair_changes": PAIR_CHANGES}
+LATER = {"evidence": EVIDENCE, "pairs": PAIRS, "pair_changes": PAIR_CHANGES, "called": CALLED}
 LIMIT = 4 << 30  # bytes that one frame may unpack to; a plan is data from outside
 
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from synckit.errors import SynckitError
 from synckit.mapping.model import Pass, Workspace
 from synckit.mapping.rules import Rule, RuleResult, texts
-from synckit.mapping.schema import Column
+from synckit.mapping.schema import Column, Table
 from synckit.mapping.transformation import RuleBook
 from synckit.planning.bind import OPTION_LABEL, OPTION_VALUE, SOURCE, BoundMapping, BoundSide, Side, rule_column
 from synckit.planning.creates import chosen_template
@@ -276,20 +276,24 @@ class SideReader:
 def option_rows(side: BoundSide, snapshot: Snapshot, system: System) -> list[tuple[int, str]]:
     """(value, label) of the option set that `side` stands for; the blank option is no row (its value stands for null)."""
     assert side.option_set is not None
-    keeper = side.schema.option_table
-    table = side.schema.find(keeper.table) if keeper is not None else None
-    if keeper is not None and table is not None and system.physical_columns(table):
+    return option_labels(side.table, side.option_set, snapshot, system)
+
+
+def option_labels(table: Table, column: Column, snapshot: Snapshot, system: System) -> list[tuple[int, str]]:
+    """(value, label) of the options of a column: as rows of the system's table of options where it keeps one, else as the schema says."""
+    keeper = system.schema.option_table
+    stored = system.schema.find(keeper.table) if keeper is not None else None
+    if keeper is not None and stored is not None and system.physical_columns(stored):
         names = [n for n in (keeper.of_table, keeper.of_column, keeper.value, keeper.label) if n]
-        owner = side.table.name.split(".")[0]
-        stored = snapshot.read(table, names).read_all().to_pylist()
+        owner = table.name.split(".")[0]
         mine = [
             r
-            for r in stored
-            if r[keeper.of_column] == side.option_set.name and (keeper.of_table is None or r[keeper.of_table] == owner)
+            for r in snapshot.read(stored, names).read_all().to_pylist()
+            if r[keeper.of_column] == column.name and (keeper.of_table is None or r[keeper.of_table] == owner)
         ]
         rows = [(int(r[keeper.value]), r[keeper.label] or "") for r in mine]
     else:
-        rows = [(o.value, o.label) for o in side.option_set.options]
+        rows = [(o.value, o.label) for o in column.options]
     return sorted({value: label for value, label in rows if label.strip()}.items())
 
 

@@ -108,6 +108,9 @@ CHANGES = pa.schema(
 #: "local", "integration", "both", or "unknown" where no fingerprint of the last synchronisation is kept.
 CONFLICTS = pa.schema([*CHANGES, ("two_way", pa.bool_()), ("changed_by", pa.string())])
 
+#: What a value of a written column is called, where it is the number of an option or the key of another record.
+CALLED = pa.schema([(name, pa.string()) for name in ("mapping", "pass", "column", "value", "name")])
+
 #: One row per error of a record (a record may have several); the first also stands in ROWS.reason.
 ERRORS = pa.schema(
     [

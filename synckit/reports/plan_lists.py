@@ -8,7 +8,7 @@ import pandas as pd
 from rich.text import Text
 
 from synckit.planning.plan import ORDER, Plan
-from synckit.reports.wording import ACTION_OF, ACTIONS, changed_fields, field_change, likenesses, name_of, safe, why
+from synckit.reports.wording import ACTION_OF, ACTIONS, change_of, changed_fields, likenesses, name_of, safe, why
 
 SHORT_KEY = 20  # a key that people know, "10000"; a GUID says nothing and takes the room of the reasons
 NAME_BESIDE_KEYS = 24  # so that two GUIDs stand whole in a line of 120
@@ -61,7 +61,7 @@ def changes_list(changes: pd.DataFrame) -> pd.DataFrame:
         return changes
     lines = changes.astype(object)
     rows: list[dict[str, Any]] = lines.where(lines.notna(), None).to_dict("records")  # type: ignore[assignment]
-    said = [field_change(row["field"] or row["column"], row["old"], row["new"]) for row in rows]
+    said = [change_of(row) for row in rows]
     return changes[["mapping", "pass", "disposition"]].assign(
         record=[name_of(row) for row in rows], field=[s[0] for s in said], old=[s[1] for s in said], new=[s[2] for s in said]
     )

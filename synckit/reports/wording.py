@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synckit.planning.called import with_names
 from synckit.planning.judging import likely
 from synckit.planning.plan import Plan
 from synckit.planning.tables import FAILING, records_in
@@ -84,6 +86,17 @@ def field_change(field: Any, old: Any, new: Any) -> tuple[str, Any, Any]:
         return safe(field), old, new
     old, new = (re.sub(r"(\.\d*?)0+$", r"\1", v).removesuffix(".") if isinstance(v, str) else v for v in (old, new))
     return f"{rule[1].replace('_', ' ').capitalize()} (by a business rule)", old, new
+
+
+def change_of(line: Mapping[Any, Any]) -> tuple[str, Any, Any]:
+    """Field, old and new of a line of `Plan.changes` as people call them: options by their labels, referenced records by their names."""
+    return field_change(line["field"] or line["column"], value_called(line, "old"), value_called(line, "new"))
+
+
+def value_called(line: Mapping[Any, Any], which: str) -> Any:
+    """The "old" or "new" value of a line of changes or conflicts: what it is called, where it does not speak for itself."""
+    name = line.get(f"{which}_name")
+    return name if isinstance(name, str) and name else line[which]
 
 
 def shown_columns(plan: Plan) -> list[Action]:
@@ -162,8 +175,9 @@ def changed_fields(plan: Plan, rows: list[dict[str, Any]], limit: int = 3) -> di
     for mapping, in_pass in {(m, p) for m, p, _ in wanted}:
         mask = pc.and_(pc.equal(changes.column("mapping"), mapping), pc.equal(changes.column("pass"), in_pass))
         records = pa.array([r for m, p, r in wanted if (m, p) == (mapping, in_pass)], pa.int64())
-        for c in changes.filter(pc.and_(mask, pc.is_in(changes.column("record"), records))).to_pylist():
-            field, old, new = field_change(c["field"], c["old"], c["new"])
+        mine = changes.filter(pc.and_(mask, pc.is_in(changes.column("record"), records)))
+        for c in with_names(plan.base, mine, plan.rows).to_pylist():
+            field, old, new = change_of(c)
             lines.setdefault((mapping, in_pass, c["record"]), []).append(f"{field}: {quoted(old)} -> {quoted(new)}")
     for texts in lines.values():
         more = len(texts) - limit

@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 from synckit.errors import SynckitError
 from synckit.planning.bind import SIDES
+from synckit.planning.called import with_names
 from synckit.planning.decisions import _places
 from synckit.planning.plan import Plan
 from synckit.planning.tables import CARRIED_OUT
-from synckit.reports.wording import count_of, safe
+from synckit.reports.wording import change_of, count_of, field_change, safe, value_called
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
 from synckit.widgets.review import Review, as_review
@@ -96,7 +97,7 @@ class DiffView(Grid):
         kept = pc.and_(pc.is_in(pa.array(_places(base, fields)), changed.column("place")),
                        pc.invert(pc.is_in(pa.array(_places(base, fields) & ~PASS), pa.array(_places(base, conflicts) & ~PASS))))  # fmt: skip
         fields = fields.filter(kept)
-        whole = pa.concat_tables([fields, conflicts.select(fields.column_names)])
+        whole = with_names(base, pa.concat_tables([fields, conflicts.select(fields.column_names)]), plan.rows)
         conflict = np.arange(whole.num_rows) >= fields.num_rows
         places = _places(base, whole)
         at = pc.index_in(pa.array(places), value_set=first.column("place").combine_chunks())
@@ -109,11 +110,13 @@ class DiffView(Grid):
         self._places, self._conflict = places[order], conflict[order]
         columns = {
             "mapping": whole.column("mapping"), "pass": whole.column("pass"), "record": whole.column("record"), "field": whole.column("field"),
-            "old": pc.fill_null(whole.column("old"), ""), "new": pc.fill_null(pc.coalesce(whole.column("new"), whole.column("ref_key")), ""),
+            "old": pc.fill_null(pc.coalesce(whole.column("old_name"), whole.column("old")), ""),
+            "new": pc.fill_null(pc.coalesce(whole.column("new_name"), whole.column("new"), whole.column("ref_key")), ""),
             "name": pc.coalesce(of.column("local_name"), of.column("integration_name"), of.column("local_key")), "changed_by": by,
             "local_key": of.column("local_key"), "integration_key": of.column("integration_key"), "origin": whole.column("origin"),
             "when": pc.fill_null(pc.replace_substring(pc.utf8_slice_codeunits(token, 0, 16), "T", " "), ""),
         }  # fmt: skip
+        columns |= _as_people_say(columns)
         columns = {name: (c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c).take(order) for name, c in columns.items()}
         self.lines = Lines(
             {**columns, **self._outlook()},
@@ -225,9 +228,8 @@ class DiffView(Grid):
 
     def _conflict_fields(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         c = self.plan.base.conflicts
-        mine = c.filter(
-            pc.and_(pc.equal(c.column("mapping"), row["mapping"]), pc.equal(c.column("record"), row["record"]))
-        ).to_pylist()
+        of = c.filter(pc.and_(pc.equal(c.column("mapping"), row["mapping"]), pc.equal(c.column("record"), row["record"])))
+        mine = with_names(self.plan.base, of, self.plan.rows).to_pylist()
         to = [line for line in mine if line["pass"] == "to"]
         return to + [line for line in mine if line["pass"] == "from" and line["field"] not in {t["field"] for t in to}]
 
@@ -277,7 +279,7 @@ class DiffView(Grid):
             return [*blocks, *whole]
         changes = self.plan.changes(row["mapping"], int(row["record"]))
         if len(changes):
-            after = [[safe(c["field"]), *segments(safe(c["old"]), safe(c["new"])), f"to {safe(sides['integration' if c['pass'] == 'to' else 'local'].title)}", safe(c["origin"])]
+            after = [[change_of(c)[0], *segments(*map(safe, change_of(c)[1:])), f"to {safe(sides['integration' if c['pass'] == 'to' else 'local'].title)}", safe(c["origin"])]
                      for c in changes.to_dict("records")]  # fmt: skip
             blocks.append(table(["field", "before", "after", "", "comes from"], after, "What is written"))
         return blocks
@@ -287,14 +289,15 @@ class DiffView(Grid):
         decided = row["direction"] == "decided"
         lines = []
         for f in self._conflict_fields(row):
-            here, there = (f["new"], f["old"]) if f["pass"] == "to" else (f["old"], f["new"])
-            local, integration = segments(safe(here), safe(there))
+            local, integration = ("new", "old") if f["pass"] == "to" else ("old", "new")
+            here, there = value_called(f, local), value_called(f, integration)
+            left, right = segments(safe(here), safe(there))
             pick = {"buttons": [button({"do": "choose_field", "field": f["field"], "side": s}, self.sides[s], on=decided and chosen.get(f["field"]) == s) for s in SIDES]} if f["two_way"] else "one way"  # fmt: skip
             lines.append(
                 [
                     safe(f["field"]),
-                    {"segments": local, "text": ""},
-                    {"segments": integration, "text": ""},
+                    {"segments": left, "text": ""},
+                    {"segments": right, "text": ""},
                     SAID.get(f["changed_by"]) or f"{self.sides.get(f['changed_by'], '')} changed it",
                     pick,
                 ]
@@ -336,6 +339,21 @@ def called(plan: Plan) -> dict[str, str]:
 
 
 PASS = np.int64(1 << 40)  # the bit of a place that says which pass it is
+
+
+def _as_people_say(columns: dict[str, Any]) -> dict[str, Any]:
+    """What business rules write, by what it is about, and their numbers without the noughts at the end."""
+    encoded = columns["field"].combine_chunks().dictionary_encode()
+    names = [field_change(name, None, None)[0] for name in encoded.dictionary.to_pylist()]
+    fields = pa.array(names, pa.string()).take(encoded.indices)
+    by_rule = pc.not_equal(fields, columns["field"].combine_chunks())
+    shorter = {
+        which: pc.if_else(
+            by_rule, pc.replace_substring_regex(columns[which], r"^(-?\d+)(?:\.0*|(\.\d*[1-9])0*)$", r"\1\2"), columns[which]
+        )
+        for which in ("old", "new")
+    }
+    return {"field": fields, **shorter}
 
 
 __all__ = ["DiffView"]

@@ -14,7 +14,7 @@ from synckit.planning.bind import SIDES
 from synckit.planning.judging import likely
 from synckit.planning.plan import Plan
 from synckit.planning.tables import CARRIED_OUT
-from synckit.reports.wording import ACTION_OF, both_ways, count_of, field_change, number, safe
+from synckit.reports.wording import ACTION_OF, both_ways, change_of, count_of, field_change, number, safe
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
 from synckit.widgets.review import Review, as_review
@@ -304,7 +304,7 @@ class _Fields:
 def _change(c: dict[str, Any]) -> list[Any]:
     from synckit.widgets.segments import segments
 
-    field, before, after = field_change(c["field"], c["old"], c["new"])
+    field, before, after = change_of(c)
     old, new = segments(safe(before), safe(after))
     return [field, old, new, safe(c["origin"])]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from synckit.planning.bind import SIDES, BoundSide, bind
+from synckit.planning.called import names_of
 from synckit.planning.looking import Seen, look, plain_text
 from synckit.planning.plan import Plan
-from synckit.reports.wording import safe
+from synckit.reports.wording import safe, value_called
 from synckit.widgets.screen import State, table, text
 from synckit.widgets.segments import segments
 
@@ -30,16 +31,17 @@ def whole_record(ws: Workspace, plan: Plan, row: dict[str, Any]) -> list[State]:
         more = [of.modified_by.name] if of.modified_by is not None else []
         with ws.systems[side].snapshot() as snapshot:
             seen = look(of, snapshot, ws.systems[side], [key] if key else [], [*columns, *more]).get(key)
-            who = _who(of, ws.systems[side], snapshot, seen)
+            called = {} if seen is None else _called(of, ws.systems[side], snapshot, seen)
         title = safe(plan.base.sides[side].title)
         if seen is None:
             blocks.append(text(f"{title}: the record is not there any more.", "fail"))
             continue
-        now[side] = dict(seen.values)
+        now[side] = {**seen.values, **called}
+        who = now[side].get(of.modified_by.name) if of.modified_by is not None else None
         by = f", by {safe(who)}" if who else ""
         blocks.append(text(f"{title}: {safe(seen.called)} · changed {safe(seen.token)}{by}", "quiet"))
     changes = plan.changes(row["mapping"], int(row["record"]))
-    written = {(c["pass"], c["column"]): c["new"] for c in changes.to_dict("records")}
+    written = {(c["pass"], c["column"]): value_called(c, "new") for c in changes.to_dict("records")}
     lines: list[list[Any]] = []
     for local, integration, refers in pairs:
         here = _value(now.get("local"), bound.local.table, local)
@@ -70,17 +72,15 @@ def whole_record(ws: Workspace, plan: Plan, row: dict[str, Any]) -> list[State]:
     return [*blocks, table(heads, lines, "The whole record", tall=True, sides=True)]
 
 
-def _who(of: BoundSide, system: System, snapshot: Snapshot, seen: Seen | None) -> str:
-    """Who changed the record last: the name behind a user's key where the system has a table of users, else what stands there."""
-    if of.modified_by is None or seen is None or not seen.values.get(of.modified_by.name):
-        return ""
-    user = str(seen.values[of.modified_by.name])
-    for users in filter(None, map(system.schema.find, of.modified_by.references)):
-        if users.name_column and system.physical_columns(users) is not None:
-            named = snapshot.read(users, [users.name_column], keys=[user], key_column=users.uid).read_all().column(0).to_pylist()
-            if named and named[0]:
-                return str(named[0])
-    return user
+def _called(of: BoundSide, system: System, snapshot: Snapshot, seen: Seen) -> dict[str, str]:
+    """Column -> what its value is called, for options, references and who changed the record: labels and names in place of keys."""
+    found: dict[str, str] = {}
+    for name, value in seen.values.items():
+        key = "" if value is None else str(plain_text(value))
+        called = names_of(system, snapshot, of.table, of.table.column(name), [key])
+        if key in called:
+            found[name] = called[key]
+    return found
 
 
 def _value(values: dict[str, Any] | None, table_: Any, name: str | None) -> str:
