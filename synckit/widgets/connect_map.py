@@ -240,8 +240,9 @@ class ConnectAndMap(Screen):
         fields = [{"kind": "field", "label": f"{side} side at", "text": self._address(side), "hint": "sqlite:///file.db, postgresql://..., or a folder",
                    "do": {"do": "address", "side": side}} for side in SIDES]  # fmt: skip
         blocks = [table(["side", "system", "state"], rows, "Systems"),
-                  {"kind": "row", "blocks": [*fields, buttons(button({"do": "test"}, "Test both", "t"))]},
-                  {"kind": "row", "blocks": [text(self._changed(), "quiet"), self._saving(), buttons(save_button(len(self.page)))]}]  # fmt: skip
+                  *({"kind": "row", "blocks": [one]} for one in fields),
+                  {"kind": "row", "blocks": [buttons(button({"do": "test"}, "Test both", "t")), text(self._changed(), "quiet"), self._saving(),
+                                             buttons(save_button(len(self.page)))]}]  # fmt: skip
         told_of = [f for f in self.of_systems if f.severity != "note"]
         if told_of:
             blocks.append(table(["", "where", "what", "instead"], [_finding(f) for f in told_of]))
@@ -288,7 +289,8 @@ class ConnectAndMap(Screen):
         filters = [{"kind": "field", "label": f"filter of the {side} side", "text": written_filter(getattr(m, f"{side}_filter")), "hint": "Field: expression; Field: expression",
                     "do": {"do": "filter", "side": side}} for side in SIDES if not getattr(m, side).option_set]  # fmt: skip
         mine = [f for f in self.findings if f.place.partition(" > ")[0] == m.name and f.severity != "note"]
-        blocks: list[State] = [{"kind": "heading", "text": f"{m.name}: settings"}, {"kind": "row", "blocks": choices}, {"kind": "row", "blocks": filters},
+        blocks: list[State] = [{"kind": "heading", "text": f"{m.name}: settings"}, {"kind": "row", "blocks": choices},
+                               *({"kind": "row", "blocks": [one]} for one in filters),
                                text("A filter is tried on the whole table when you press Enter, and taken into the draft.", "quiet")]  # fmt: skip
         if mine:
             blocks.append(table(["", "where", "what", "instead"], [_finding(f) for f in mine]))
