@@ -28,6 +28,8 @@ PHONES = ["+49 30 1234567", "030/1234568", "(212) 371-8844"]
         ("Credit Limit", ["1000.00", "250.50"], "number"),
         ("dob", ["1990-01-31", "31.01.1990"], "date"),
         ("remark", ["calls on Mondays"], "text"),
+        ("remark", ["12 calls, " + "all of them on Mondays, " * 50], "text"),  # long: no street
+        ("remark", ["no digit in it " * 6_000] * 200, "text"),  # a step for every pair of its characters would take hours
     ],
 )
 def test_meaning_is_inferred(name, values, meaning):

@@ -46,7 +46,10 @@ _PHONE = re.compile(r"^(?=(?:\D*\d){6,16}\D*$)\+?[\d\s()./-]+(?:(?:x|ext)\.?\s*\
 _DECIMAL = re.compile(r"^[^\w\s]{0,2}-?\d+(?:[.,]\d{3})*[.,]\d+$")
 _INTEGER = re.compile(r"^-?\d+$")
 _CODE = re.compile(r"^(?=.*\d)[\w./-]{3,}$")
-_STREET = re.compile(r"^\d+\w?\s+\D{3,}|\D{3,}\s\d+\w?$")
+# not \D{3,}: without an end to it, a long text takes the square of its length
+_STREET = re.compile(r"^\d+\w?\s+\D{3}|\D{3}\s\d+\w?$")
+#: Longer values are notes, not addresses, numbers or dates.
+_LONGEST = 400
 
 
 def infer_meaning(name: str, values: Sequence[str]) -> str:
@@ -62,7 +65,7 @@ def infer_meaning(name: str, values: Sequence[str]) -> str:
         return named or "text"
 
     def share(rule: re.Pattern[str]) -> float:
-        return sum(1 for value in sample if rule.search(value)) / len(sample)
+        return sum(1 for value in sample if len(value) <= _LONGEST and rule.search(value)) / len(sample)
 
     if share(_EMAIL) > 0.6:
         return "email"
