@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Annotated
 
 import pandas as pd
@@ -137,7 +136,6 @@ def read_log(
     """Diagnose Business Central's own job log: exports of its jobs, errors, skipped records, mappings and couplings."""
     from synckit.diagnosis.causes import causes_text
     from synckit.diagnosis.job_log import read_job_log
-    from synckit.reports.plan_text import lines_of
 
     odd = next((c for c in column or [] if "=" not in c), None)
     if odd is not None:
@@ -181,24 +179,6 @@ def print_catalogue(as_json: bool) -> None:
         tell(catalogue().to_dict("records"))
     else:
         print(catalogue_page())
-
-
-def called(ws: Workspace, lines: pd.DataFrame) -> list[str]:
-    """What the records of these lines (of errors, of skipped records) are called now; their key where that cannot be looked up."""
-    from synckit.diagnosis.causes import names_in
-
-    names: dict[tuple[str, str, str], str] = {}
-    look = names_in(ws)
-    for mapping, mine in lines.groupby("mapping"):
-        with suppress(SynckitError):  # a system that cannot be reached now: the page is there all the same
-            names |= {(str(mapping), *place): text for place, text in look(str(mapping), lines_of(mine)).items()}
-    found = []
-    for line in lines_of(lines):
-        keys = [(side, line[f"{side}_key"]) for side in ("local", "integration") if line[f"{side}_key"]]
-        found.append(
-            next((names[line["mapping"], *k] for k in keys if names.get((line["mapping"], *k))), keys[0][1] if keys else "")
-        )
-    return found
 
 
 def register(app: typer.Typer) -> None:

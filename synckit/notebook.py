@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from synckit.demo import MARKER, WORKSPACE, make_demo
+from synckit.diagnosis.causes import called_now
 from synckit.reports.frame_html import Shown, show
 from synckit.workspace import Workspace, open_workspace
 
@@ -42,6 +43,13 @@ def findings(ws: Workspace) -> Shown:
     )
 
 
+def skipped(ws: Workspace) -> Shown:
+    """The records that are left out until they are retried, by name (see Workspace.skipped)."""
+    frame = ws.skipped()
+    frame.insert(1, "record", called_now(ws, frame))
+    return show(frame, "Skipped records", columns=["mapping", "record", "direction", "message", "at"])
+
+
 def with_history(ws: Workspace) -> Workspace:
     """The workspace itself. Where it is the demo and nothing has run in it yet, its modified records are synchronised first, so that
     there is something to report and to diagnose; anything else is left as it is."""
@@ -50,4 +58,4 @@ def with_history(ws: Workspace) -> Workspace:
     return ws
 
 
-__all__ = ["findings", "is_demo", "show", "with_history", "workspace_or_demo"]
+__all__ = ["findings", "is_demo", "show", "skipped", "with_history", "workspace_or_demo"]

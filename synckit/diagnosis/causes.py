@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import SimpleNamespace as Row
@@ -17,6 +18,7 @@ from synckit.diagnosis.catalogue import CATALOGUE, cause_of, classify
 from synckit.errors import SynckitError
 from synckit.planning.bind import SIDES, Side, bind
 from synckit.planning.looking import look
+from synckit.reports.plan_text import lines_of
 from synckit.reports.wording import count_of, safe
 
 if TYPE_CHECKING:
@@ -306,6 +308,22 @@ def names_in(ws: Workspace) -> Names:
         return found
 
     return names
+
+
+def called_now(ws: Workspace, lines: pd.DataFrame) -> list[str]:
+    """What the records of some lines (`mapping`, `local_key`, `integration_key`) are called now; their key where that cannot be looked up."""
+    names: dict[tuple[str, str, str], str] = {}
+    look = names_in(ws)
+    for mapping, mine in lines.groupby("mapping"):
+        with suppress(SynckitError):  # a system that cannot be reached now: the lines are there all the same
+            names |= {(str(mapping), *place): text for place, text in look(str(mapping), lines_of(mine)).items()}
+    found = []
+    for line in lines_of(lines):
+        keys = [(side, line[f"{side}_key"]) for side in SIDES if line[f"{side}_key"]]
+        found.append(
+            next((names[line["mapping"], *k] for k in keys if names.get((line["mapping"], *k))), keys[0][1] if keys else "")
+        )
+    return found
 
 
 def causes(

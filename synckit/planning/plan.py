@@ -354,17 +354,17 @@ class Plan(Judging):
             tables.append(created_field(mapping, in_pass, table, drawn, drawn, values, "number series"))
         return pa.concat_tables([CHANGES.empty_table(), *tables])
 
-    def uncoupled(self, mapping: str) -> pd.DataFrame:
-        """Uncoupled records of both sides (side, key, name, what the plan does with them and why)."""
+    def uncoupled(self, mapping: str | None = None) -> pd.DataFrame:
+        """Uncoupled records of both sides (mapping, side, key, name, what the plan does with them and why), of one mapping or of all."""
         rows = self._of(self.rows, mapping)
         rows = rows.filter(pc.and_(pc.invert(pc.fill_null(rows.column("coupled"), False)), pc.equal(rows.column("step"), 1)))
         frames = []
         for in_pass, side in (("to", "local"), ("from", "integration")):
             mine = rows.filter(pc.and_(pc.equal(rows.column("pass"), in_pass), pc.is_valid(rows.column(f"{side}_key"))))
             mine = mine.filter(pc.not_equal(mine.column("disposition"), "not a source"))
-            frame = mine.select([f"{side}_key", f"{side}_name", "disposition", "reason", "warnings"]).to_pandas()
-            frame.columns = ["key", "name", "disposition", "reason", "warnings"]
-            frame.insert(0, "side", side)
+            frame = mine.select(["mapping", f"{side}_key", f"{side}_name", "disposition", "reason", "warnings"]).to_pandas()
+            frame.columns = ["mapping", "key", "name", "disposition", "reason", "warnings"]
+            frame.insert(1, "side", side)
             frames.append(frame)
         return pd.concat(frames, ignore_index=True)
 

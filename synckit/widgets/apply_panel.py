@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BETWEEN = 0.2  # seconds between two drawings of the progress
 SHOWN = 50  # rows that came out differently
+UNDONE = "Each row gets the values that it had before, unless somebody has changed it since. What is undone is then held: later runs leave it alone until the hold is lifted (synckit lift)."
 
 
 class ApplyPanel(Screen):
@@ -41,6 +42,7 @@ class ApplyPanel(Screen):
         self.progress: Progress | None = None
         self.answers: dict[str, bool] = {}  # mapping -> keep creating; given after the run
         self.answered = False
+        self.undo: ApplyPanel | None = None  # the plan that takes the run back, once it was asked for
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
         self._drawn = 0.0
@@ -59,10 +61,13 @@ class ApplyPanel(Screen):
 
     def do_accept(self, mapping: str) -> None:
         """Accept that a mapping creates although coupling is recommended first; a second time takes it back."""
-        self.accepted ^= {mapping}
+        (self.undo or self).accepted ^= {mapping}
 
     def do_apply(self) -> None:
         """Start applying in the background, so that it can be stopped."""
+        if self.undo is not None:
+            self.undo.do_apply()
+            return
         if self.running or self.run is not None:
             return
         self._refuse()
@@ -73,8 +78,19 @@ class ApplyPanel(Screen):
 
     def do_stop(self) -> None:
         """Stop after the chunk that is on its way; what was written stays and is booked."""
+        if self.undo is not None:
+            self.undo.do_stop()
+            return
         self._stop.set()
         self.said = "Stopping after the rows that are on their way."
+
+    def do_take_back(self) -> None:
+        """Plan to undo what the run wrote: shown below it, and written by a button of its own."""
+        if self.run is None:
+            raise SynckitError("Nothing was written yet.")
+        if self.undo is None:
+            self.undo = ApplyPanel(self.ws, self.ws.plan_undo(self.run.id))
+            self.undo.on_change(self.changed)
 
     def do_answer(self, mapping: str, value: str) -> None:
         """Answer the closing question for a mapping: "yes" lets later runs create its records, "no" keeps the flag."""
@@ -266,6 +282,12 @@ class ApplyPanel(Screen):
             )
         if run.closing and run.status == "finished":
             blocks += self._question(run)
+        if self.undo is not None:
+            blocks += [{"kind": "heading", "text": f"Taking run {run.id} back"}, text(UNDONE, "quiet"), *self.undo.blocks()]
+            blocks.append(text(self.undo.error, "fail"))
+        elif run.written and self.plan.base.kind != "undo":
+            back = button({"do": "take_back"}, "Take this run back", hint="as a plan first; nothing is written yet")
+            blocks.append(buttons(back))
         return [b for b in blocks if b.get("text") != ""]
 
     def _question(self, run: Run) -> list[State]:

@@ -7,23 +7,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from synckit.diagnosis.causes import names_in
+from synckit.diagnosis.causes import called_now
 from synckit.errors import SynckitError
 from synckit.planning.bind import SIDES
 from synckit.planning.plan import Plan
-from synckit.planning.tables import CARRIED_OUT
 from synckit.reports.wording import count_of, number, safe
-from synckit.widgets.apply_panel import ApplyPanel
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
-from synckit.widgets.plan_grid import QUIET
+from synckit.widgets.plan_beside import PlanBeside
 from synckit.widgets.screen import State, button, buttons, table, text
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
 
 VICTIMS = 25
-PLANNED = 25  # rows of a fix that are listed
 #: Code of a cause -> the fixes that a plan can be made of; the other codes are mended in the systems, and then tried again.
 FIXES: dict[str, tuple[str, ...]] = {
     "partner_deleted": ("restore", "delete", "uncouple"),
@@ -37,7 +34,7 @@ FIXES: dict[str, tuple[str, ...]] = {
 KEYS = ["mapping", "local_key", "integration_key"]
 
 
-class ErrorsView(Grid):
+class ErrorsView(PlanBeside, Grid):
     """The causes of the booked errors of a workspace, open ones first; the largest is opened. `selected` is a frame of the causes shown; `plan` the plan of the
     last fix or retry that was asked for: it is shown, and written only by its own Write button."""
 
@@ -50,10 +47,7 @@ class ErrorsView(Grid):
 
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
-        self.plan: Plan | None = None
-        self.panel: ApplyPanel | None = None
         self.story = ""
-        self._plan_code = ""
         self._of = ""  # the cause that plan and story belong to
         self._load()
         super().__init__(self.lines)
@@ -90,9 +84,7 @@ class ErrorsView(Grid):
         if cause not in self._victims:
             found = self.ws.cause_records(cause).drop_duplicates(KEYS).reset_index(drop=True)
             found[KEYS[1:]] = found[KEYS[1:]].fillna("")
-            lines: list[dict[str, Any]] = [{str(k): v for k, v in line.items()} for line in found.head(VICTIMS).to_dict("records")]
-            called = {m: names_in(self.ws)(m, [v for v in lines if v["mapping"] == m]) for m in {v["mapping"] for v in lines}}
-            names = [next((n for s in SIDES if (n := called[v["mapping"]].get((s, v[f"{s}_key"]), ""))), "") for v in lines]
+            names = called_now(self.ws, found.head(VICTIMS))
             found["name"] = [*names, *[""] * (len(found) - len(names))]
             self._victims[cause] = found
         return self._victims[cause]
@@ -103,7 +95,7 @@ class ErrorsView(Grid):
         """Open the whole story of a record behind a cause: the one under the cursor, where none is named."""
         cause = cause or self._cause
         if self._of != cause:
-            self.plan = self.panel = None
+            self.forget_plan()
         self._of = cause
         self.story = self.ws.explain(mapping, local=local or None, integration=None if local else integration).to_text()
 
@@ -132,26 +124,12 @@ class ErrorsView(Grid):
         self._planned(plan, "The fix", code=f"plan = ws.plan_records({mapping!r}{keys}, direction={direction!r})")
 
     def _planned(self, plan: Plan, what: str, verb: str = "", code: str = "") -> None:
-        self._plan_code = code or f"plan = ws.{verb}(records=ws.cause_records({self._cause!r}))"
-        self.plan, self._of, self.story = plan, self._cause, ""
-        self.panel = ApplyPanel(self.ws, self.plan)
-        self.panel.on_change(self.changed)
-        self.said = f"{what}, as a plan: {self.plan.sentence()}"
+        self._of, self.story = self._cause, ""
+        self.show_plan(plan, what, code or f"plan = ws.{verb}(records=ws.cause_records({self._cause!r}))")
 
-    def do_apply(self) -> None:
-        """Carry the shown plan out, in the background."""
-        self._to_panel("apply")
-
-    def do_stop(self) -> None:
-        self._to_panel("stop")
-
-    def do_accept(self, mapping: str) -> None:
-        self._to_panel("accept", mapping=mapping)
-
-    def _to_panel(self, do: str, **given: Any) -> None:
-        if self.panel is None or self._of != self._cause:
-            raise SynckitError("There is no plan to apply.")
-        getattr(self.panel, f"do_{do}")(**given)
+    def plan_blocks(self) -> list[State]:
+        """The plan of the cause under the cursor, and of no other."""
+        return super().plan_blocks() if self._of == self._cause else []
 
     def sheets(self) -> tuple[str, dict[str, pd.DataFrame]]:
         """The causes that are shown, and the records behind them."""
@@ -164,19 +142,20 @@ class ErrorsView(Grid):
     def code(self) -> str:
         """The calls that give the causes shown, and the plan that stands on the screen."""
         lines = ["from synckit.widgets import ErrorsView", "", f"errors = ErrorsView(ws){self.shown_code()}", "errors.selected"]
-        return "\n".join([*lines, *([self._plan_code] if self._plan_code else [])])
+        return "\n".join([*lines, *([self.plan_code] if self.plan_code else [])])
 
     def do_refresh(self) -> None:
         """Read the ledger again."""
         self._load()
         self._at_the_largest()
         self.story = ""
-        self.plan, self.panel, self._plan_code = None, None, ""
+        self.forget_plan()
 
     def do_open(self, line: int | None = None) -> None:
         super().do_open(line)
         if not self.open:
-            self.story, self._plan_code, self.plan, self.panel = "", "", None, None
+            self.story = ""
+            self.forget_plan()
 
     # -- drawing -------------------------------------------------------------------------------------------------------------------
 
@@ -230,7 +209,7 @@ class ErrorsView(Grid):
         )
         if self._of != cause["cause"]:
             return blocks
-        blocks += self._plan_blocks()
+        blocks += self.plan_blocks()
         return [*blocks, {"kind": "code", "text": self.story}] if self.story else blocks
 
     def _fixes(self, code: str) -> list[State]:
@@ -240,34 +219,6 @@ class ErrorsView(Grid):
         return [
             button({"do": "fix", "how": how}, labels[how], hint="as a plan; nothing is written yet") for how in FIXES.get(code, ())
         ]
-
-    def _plan_blocks(self) -> list[State]:
-        """The plan of a fix: its rows, what will still fail, and the button that carries it out."""
-        if self.plan is None or self.panel is None:
-            return []
-        frame = self.plan.records()
-        frame = frame[(frame["step"] == 1) & ~frame["disposition"].isin(QUIET)]
-        rows = [[safe(r["mapping"]), {"text": r["disposition"], "tone": "fail" if r["disposition"] not in CARRIED_OUT else "create"},
-                 safe(r["local_name"]) or safe(r["integration_name"]), safe(r["reason"])] for r in frame.head(PLANNED).to_dict("records")]  # fmt: skip
-        planned = (
-            [
-                table(
-                    ["mapping", "action", "record", "why"],
-                    rows,
-                    f"{number(len(rows))} of {count_of(len(frame), 'row', 'rows')} of the plan",
-                )
-            ]
-            if rows
-            else []
-        )
-        ended = (
-            [text(self.panel.error, "fail")]
-            if self.panel.error
-            else [text("Read again shows what is left.", "quiet")]
-            if self.panel.run
-            else []
-        )
-        return [{"kind": "heading", "text": "The plan"}, *planned, *self.panel.blocks(), *ended]
 
 
 __all__ = ["ErrorsView"]

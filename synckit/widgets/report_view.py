@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from synckit.diagnosis.causes import called_now
 from synckit.errors import SynckitError
 from synckit.reports.job_figure import svg
 from synckit.reports.job_html import LABELS, NOTES, job_fragment
 from synckit.reports.job_report import SECTIONS, Report, short
 from synckit.reports.plan_text import cell_text
 from synckit.reports.wording import count_of, number, safe
+from synckit.widgets.plan_beside import PlanBeside
 from synckit.widgets.saving import Saving
 from synckit.widgets.screen import State, button, buttons, table, text
 
@@ -33,10 +35,18 @@ OPENED = "jobs"  # the section that a reader meets first
 FIGURE = "Rows written, skipped and failed, run by run; records failed, by cause"
 #: The page explains these in words that hold here, too; the others speak of links.
 EXPLAINED = ("runs", "planned", "skipped", "written", "sums")
+#: What a reader sees of a section that has more columns than fit; "record" is what the record is called now.
+COLUMNS = {
+    "errors": ["run_id", "mapping", "direction", "record", "message", "at"],
+    "skipped": ["mapping", "record", "message", "at", "days"],
+    "writes": ["run_id", "mapping", "direction", "record", "op", "state", "error", "at"],
+    "decisions": ["at", "operator", "mapping", "kind", "record", "value"],
+}
+OPERATIONS = {"insert": "created", "update": "changed", "delete": "deleted", "couple": "coupled", "uncouple": "uncoupled"}
 _RED = {"failed", "victims", "open", "difference"}
 
 
-class ReportView(Saving):
+class ReportView(PlanBeside, Saving):
     """What the runs of a workspace did. `report` is the Report that is shown, `selected` the frame of the open section."""
 
     def __init__(self, ws: Workspace, period: str = "all") -> None:
@@ -76,8 +86,13 @@ class ReportView(Saving):
             raise SynckitError(f'A report has no section "{name}".')
         self.section = name
 
+    def do_undo_run(self, run: int) -> None:
+        """Plan to undo what a run wrote."""
+        self.show_plan(self.ws.plan_undo(run), f"Taking run {run} back", f"plan = ws.plan_undo({run})")
+
     def do_refresh(self) -> None:
         """Read the ledger again."""
+        self.forget_plan()
         self._report_of(self.period)
 
     def sheets(self) -> tuple[str, dict[str, pd.DataFrame]]:
@@ -105,6 +120,7 @@ class ReportView(Saving):
                 f"report = ws.report({given})",
                 f"report.frames[{self.section!r}]",
                 'report.to_html("report.html"); report.to_excel("report.xlsx")',
+                *([self.plan_code] if self.plan_code else []),
             ]
         )
 
@@ -139,7 +155,8 @@ class ReportView(Saving):
         return self._picture
 
     def _section(self) -> list[State]:
-        name, frame = self.section, short(self.section, self.selected)
+        name = self.section
+        frame = self._with_records() if name in COLUMNS else short(name, self.selected)
         shown = frame.head(SHOWN)
         columns = [str(c) for c in frame.columns]
         other = self.ws.description.integration.name.partition(" (")[0]
@@ -149,8 +166,28 @@ class ReportView(Saving):
         told = count_of(len(frame), "row", "rows")
         capped = told if len(shown) == len(frame) else f"{number(len(shown))} of {told}; the others are in what is saved"
         heads = [LABELS.get(c, c.replace("_", " ")) for c in columns]
+        numbers = [pd.api.types.is_numeric_dtype(frame[c]) for c in frame.columns]
+        if name == "runs":
+            heads, numbers = [*heads, ""], [*numbers, False]
+            for cells, run in zip(rows, shown["run_id"], strict=True):
+                cells.append(
+                    {
+                        "buttons": [
+                            button({"do": "undo_run", "run": int(run)}, "Take back", hint="as a plan first; nothing is written yet")
+                        ]
+                    }
+                )
         note = [text(NOTES[name], "quiet")] if name in EXPLAINED else []
-        return [*note, {**table(heads, rows, capped), "numbers": [pd.api.types.is_numeric_dtype(frame[c]) for c in frame.columns]}]
+        plan = self.plan_blocks() if name == "runs" else []
+        return [*note, {**table(heads, rows, capped), "numbers": numbers}, *plan]
+
+    def _with_records(self) -> pd.DataFrame:
+        """The open section, the rows that are shown with their records' names; all rows count."""
+        frame = self.selected
+        first = frame.head(SHOWN)
+        names = called_now(self.ws, first)
+        frame = frame.assign(record=names + [""] * (len(frame) - len(names)))
+        return frame[[c for c in COLUMNS[self.section] if c in frame and (c != "error" or first[c].fillna("").astype(bool).any())]]
 
     def html(self) -> str:
         if not len(self.report.frames["runs"]):
@@ -162,6 +199,7 @@ def _cell(column: str, value: Any, other: str) -> Any:
     """A value as text; the zeros of a counter are blank, what went wrong is red, and a direction names the `other` system."""
     if column in ("direction", "status"):
         value = str(value).replace("_integration", f" {other}").replace("_", " ")
+    value = OPERATIONS.get(value, value) if column == "op" else value
     shown = safe(cell_text(value))
     if shown in ("0", "nan", "None", "<NA>", "NaT"):
         return ""
