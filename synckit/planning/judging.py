@@ -284,11 +284,14 @@ class Judging:
         return self.base.notes
 
     def thresholds(self, mapping: str | None = None) -> pd.DataFrame:
-        """How many creates look like existing records, and how many pairs that are, at every threshold from 0.2 to 0.9."""
+        """How many creates look like existing records, and how many pairs that are, at every threshold from 0.2 to 0.9. Two records that
+        would both be created are one pair and two creates."""
         lines = []
         for tenth in range(2, 10):
             frame = self.duplicates(mapping, tenth / 10)
-            lines.append((tenth / 10, len(frame[["mapping", "pass", "record"]].drop_duplicates()), len(frame)))
+            two = zip(frame["mapping"], frame["source_key"], frame["existing_key"], strict=True)
+            pairs = {(mapping, *sorted((one, other))) for mapping, one, other in two}
+            lines.append((tenth / 10, len(frame[["mapping", "pass", "record"]].drop_duplicates()), len(pairs)))
         return pd.DataFrame(lines, columns=["threshold", "creates", "pairs"])
 
     def why(self, mapping: str, source_key: str, existing_key: str) -> pd.DataFrame:

@@ -75,7 +75,7 @@ def table_html(frame: pd.DataFrame, caption: str = "", rows: int = 20) -> str:
 def _cell(value: object, kind: str, column: str) -> str:
     text = cell_text(value)
     action = ACTION_OF.get(text) if column == "disposition" else None
-    content = html.escape(text)
+    content = html.escape(text.replace("_", " ") if column == "warnings" else text)
     if action is not None:
         content = f'<span style="color: {action.variable}">{html.escape(action.sign)} {content}</span>'
     return _tag("td", content, kind)

@@ -196,7 +196,11 @@ class ApplyPanel(Screen):
         if not plan.writes:
             return [*blocks, text("There is nothing to write.")]
         left_out = plan.total("excluded")
-        blocks.append(text(f"Apply writes {count_of(plan.writes, 'row', 'rows')}: {named}. Each is written only if it is still as it was when the plan was made."
+        second = pc.and_(pc.equal(plan.rows.column("step"), 2), pc.is_in(plan.rows.column("disposition"), pa.array(WRITES)))
+        later = int(pc.sum(second).as_py() or 0)
+        blocks.append(text(f"Apply writes {count_of(plan.writes, 'row', 'rows')}: {named}."
+                           + (f" {number(later)} of them {'is a second step' if later == 1 else 'are second steps'}, which fill in what refers to a record written first." if later else "")
+                           + " Each is written only if it is still as it was when the plan was made."
                            + (f" {count_of(left_out, 'record is', 'records are')} left out by you." if left_out else "")))  # fmt: skip
         asked = to_accept(plan)
         if asked:

@@ -259,7 +259,7 @@ class ConnectAndMap(Screen):
             wrong = warned.get(m["mapping"], 0)
             cells: list[Any] = [
                 str(m["rank"]), {"buttons": [button({"do": "open", "mapping": m["mapping"]}, m["mapping"], on=open_, hint="settings and fields")]},
-                f"{safe(m['local_table'])} {ARROWS[m['direction']]} {safe(m['integration_table'])}", f"{m['fields']}/{m['fields_total']}",
+                f"{safe(m['local_table'])} {ARROWS[m['direction']]} {safe(m['integration_table'])}", f"{m['fields']} of {m['fields_total']}",
                 number(m["coupled"]), "no" if m["only_coupled"] else "yes", safe(m["local_filter"]), safe(m["integration_filter"]),
                 safe(m["order_reason"]), *([{"text": str(wrong), "tone": "fail"} if wrong else ""] if warned else []),
             ]  # fmt: skip

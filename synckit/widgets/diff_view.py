@@ -131,8 +131,7 @@ class DiffView(Grid):
         places = _places(plan.base, first)
         disposition = dict(zip(places.tolist(), first.column("disposition").to_pylist(), strict=True))
         code = {p for p, c in zip(places.tolist(), first.column("code").to_pylist(), strict=True) if c == "resolved"}
-        sides = plan.base.sides
-        ways = {0: f"to {safe(sides['integration'].title)}", 1: f"to {safe(sides['local'].title)}"}
+        ways = {0: f"to {self.sides['integration']}", 1: f"to {self.sides['local']}"}
         found, directions = [], []
         for place, conflict in zip(self._places.tolist(), self._conflict.tolist(), strict=True):
             d = disposition.get(place, "")
@@ -257,10 +256,16 @@ class DiffView(Grid):
     def row(self, line: int, values: dict[str, Any]) -> State:
         old, new = segments(safe(values["old"]), safe(values["new"]))
         d, way = values["disposition"], values["direction"]
-        shown = {"text": way, "tone": self.tone("direction", way)}
+        kept = self._kept(values) if way == "decided" else ""
+        shown = {"text": f"kept: {kept}" if kept else way, "tone": self.tone("direction", way)}
         cells = [shown, values["mapping"], safe(values["name"]), safe(values["field"]), old or {"text": "blank", "tone": "quiet"}, new or {"text": "blank", "tone": "quiet"}, safe(values["when"])]  # fmt: skip
         return {"cells": cells, "tick": True if d in CARRIED_OUT else False if d == "excluded" else None, "dim": d == "excluded",
                 "sides": way in ("conflict", "decided")}  # fmt: skip
+
+    def _kept(self, row: dict[str, Any]) -> str:
+        """Whose value of this field the decision keeps."""
+        chosen = self.chosen_sides(row)
+        return self.sides[chosen[row["field"]]] if row["field"] in chosen else ""
 
     def detail(self, line: int) -> list[State]:
         row = self.lines.lines([line])[0]

@@ -345,8 +345,20 @@ class PairQueue(Saving):
             weight = [] if hide else [{"bar": e["log_odds"] / most, "text": f"{e['log_odds']:+.1f}"}, f"{e['score_so_far']:.2f}"]
             rows.append([BASE if e["field"] == "base" else safe(e["field"]), ({"segments": mine, "text": ""} if a else missing) if compared else "", ({"segments": theirs, "text": ""} if b else missing) if compared else "",
                          {"text": level, "tone": tone}, *weight])  # fmt: skip
-        heads = ["", f"{titles[0]}", f"{titles[1]}", "alike", *([] if hide else ["weight (log-odds)", "score so far"])]
-        return table(heads, rows, "Values as they are compared; the weights add up to the score", tall=True, sides=True)
+        if not hide:
+            rows.append(
+                [
+                    "all together",
+                    "",
+                    "",
+                    "",
+                    f"{sum(e['log_odds'] for e in evidence):+.1f}",
+                    {"text": f"{pair['score']:.2f}", "tone": "strong"},
+                ]
+            )
+        heads = ["", f"{titles[0]}", f"{titles[1]}", "alike", *([] if hide else ["weight", "score so far"])]
+        told = "" if hide else "; the weights add up, and a sum of 0 is a score of 0.50, +3 of 0.95, -3 of 0.05"
+        return table(heads, rows, f"Values as they are compared{told}", tall=True, sides=True)
 
     def _buttons(self, pair: dict[str, Any], answer: str) -> State:
         can = pair["across"] and not pair["coupled"]

@@ -181,7 +181,7 @@ def test_a_conflict_is_decided_by_keyboard_written_as_planned_and_taken_along(tm
         p.click(first)
         p.keyboard.press("i")
         waits(page, f"{SCREEN} .said", "the values of Dataverse are kept")
-        waits(page, first, "decided")
+        waits(page, first, "kept: Dataverse")
         p.keyboard.press("d")
         waits(page, f"{SCREEN} .counted", "2 open conflicts")
         p.keyboard.press("l")

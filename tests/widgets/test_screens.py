@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,10 @@ def test_the_weights_of_the_fields_add_up_to_the_score(full: Plan) -> None:
     for i in pairs.shown[:8]:
         send(pairs, "look", pair=i)
         card = next(b for b in pairs.state()["blocks"] if b["kind"] == "table")
-        assert card["rows"][-1][-1] == f"{pairs.all[i]['score']:.2f}"
+        score = pairs.all[i]["score"]
+        *_, last, together = card["rows"]
+        assert last[-1] == f"{score:.2f}" == together[-1]["text"]
+        assert 1 / (1 + math.exp(-float(together[-2]))) == pytest.approx(score, abs=0.02), "the sum says the same as the score"
 
 
 def test_a_missing_value_is_called_missing_and_differing_characters_are_marked(full: Plan) -> None:
