@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings
+
+# Files of the tests need not outlive the machine: where there is room in memory they lie there, because a disk makes every commit
+# wait. TMPDIR chooses another place.
+_MEMORY = Path("/dev/shm")
+if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4_000_000_000:
+    os.environ["TMPDIR"] = str(_MEMORY)
+    tempfile.tempdir = None  # asked for again, with the variable in place
 
 # The same examples in every run: what is red is red for everyone. HYPOTHESIS_RANDOM=1 looks for new ones.
 settings.register_profile("steady", derandomize=not os.environ.get("HYPOTHESIS_RANDOM"), deadline=None)
@@ -29,6 +38,8 @@ def _fresh(server: str, variable: str) -> Iterator[str]:
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            if url.get_backend_name() == "postgresql":  # what it has committed need not outlive the machine either
+                connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")
     except (sa.exc.OperationalError, sa.exc.InterfaceError):
         pytest.skip(f"no server at {url.render_as_string()}; set {variable} to the URL of one")
     try:

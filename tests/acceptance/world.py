@@ -323,7 +323,7 @@ class Half:
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows as plain Python, by the names of the schema's columns, in the order of their keys."""
         with self.engine.connect() as connection:
-            return rows_of(connection, self.tables[table], self.physical[table])
+            return rows_of(connection, self.tables[table], self.db_schema)
 
     def row(self, table: str, alias: str) -> dict[str, Any]:
         """The row called `alias` (or with that key); KeyError where it does not exist."""

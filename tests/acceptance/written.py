@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,9 +19,10 @@ DESTINATION = {"to": "integration", "from": "local"}
 BLANKS = (None, "", 0, False, Decimal(0))
 
 
-def rows_of(connection: sa.Connection, table: Table, physical: sa.Table) -> list[dict[str, Any]]:
+def rows_of(connection: sa.Connection, table: Table, db_schema: str | None) -> list[dict[str, Any]]:
     """All rows of a table as plain Python, in the order of their keys; columns that the database has not are left out."""
-    found = [dict(row._mapping) for row in connection.execute(sa.select(physical))]
+    everything = sa.select(sa.text("*")).select_from(sa.table(table.table, schema=db_schema))
+    found = [dict(row._mapping) for row in connection.execute(everything)]
     named = {c.column: c for c in table.columns}
     rows = [{named[n].name: _plain(v, named[n]) for n, v in row.items() if n in named} for row in found]
     return sorted(rows, key=lambda row: str(row.get(table.uid)))
@@ -33,13 +34,12 @@ def state_of(ws: Workspace) -> State:
     for side in ("local", "integration"):
         config = getattr(ws.description, side)
         engine = sa.create_engine(config.url, poolclass=sa.pool.NullPool)
-        metadata = sa.MetaData(schema=config.db_schema)
         with engine.connect() as connection:
             present = set(sa.inspect(connection).get_table_names(schema=config.db_schema))
             for table in ws.schemas[side].tables:
                 if table.table not in present:
                     continue
-                for row in rows_of(connection, table, sa.Table(table.table, metadata, autoload_with=connection)):
+                for row in rows_of(connection, table, config.db_schema):
                     key = str(row[table.uid]) if table.uid in row else json.dumps(row, default=str, sort_keys=True)
                     state[side, table.name, key] = row
         engine.dispose()
@@ -59,6 +59,8 @@ def _plain(value: Any, column: Column) -> Any:
         case "date":
             return date.fromisoformat(str(value)[:10])
         case "time":
+            if isinstance(value, timedelta):  # as MariaDB says it
+                return (datetime.min + value).time()
             return value if isinstance(value, time) else time.fromisoformat(value)
         case "datetime":
             moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.replace("Z", "+00:00"))

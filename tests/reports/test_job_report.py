@@ -235,11 +235,13 @@ def test_an_empty_ledger_has_a_report(tmp_path: Path) -> None:
 def test_a_hundred_thousand_changes_stay_below_two_megabytes(report: Report) -> None:
     n = 100_000
     line = report["writes"].iloc[[0]]
-    lines = pd.concat([line] * n, ignore_index=True).assign(
-        before='{"name": "' + "old " * 10 + '"}', after='{"name": "' + "new " * 10 + '"}', id=range(n)
+    lines = (
+        line.take([0] * n)
+        .reset_index(drop=True)
+        .assign(before='{"name": "' + "old " * 10 + '"}', after='{"name": "' + "new " * 10 + '"}', id=range(n))
     )
     lines["local_key"] = [f"key {i}" for i in range(n)]
-    errors = pd.concat([report["errors"].iloc[[0]]] * n, ignore_index=True).assign(cause=[f"cause {i % 500}" for i in range(n)])
+    errors = report["errors"].take([0] * n).reset_index(drop=True).assign(cause=[f"cause {i % 500}" for i in range(n)])
     runs = report["runs"].rename(columns={"run_id": "id"}).drop(columns=list(COUNTERS))
     large = built(
         "large",
