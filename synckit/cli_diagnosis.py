@@ -6,8 +6,9 @@ from typing import Annotated
 
 import pandas as pd
 import typer
+from rich.text import Text
 
-from synckit.cli_console import frame, show, tell
+from synckit.cli_console import console, frame, show, tell
 from synckit.errors import SynckitError
 from synckit.reports.plan_text import lines_of
 from synckit.waiting import waiting
@@ -37,7 +38,11 @@ def explain(
     plans = [load_plan(p) for p in plan] if plan else None
     with open_workspace(workspace) as ws:
         told = ws.explain(mapping, **{side or "key": key}, plan=plans, full=full)
-    tell(told.to_dict()) if as_json else show(told.to_text())
+    if as_json:
+        tell(told.to_dict())
+    else:
+        for line in told.to_text().split("\n"):  # a command stays one line, so that it can be copied
+            console().print(Text(line), soft_wrap=line.lstrip().startswith("synckit "))
     raise typer.Exit(0 if told.found else 1)
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synckit.diagnosis.catalogue import cause_of
+from synckit.diagnosis.helping import helped, left_out, standing
 from synckit.diagnosis.record import columns_of, field_values, find, is_newer, key_of, row_facts
 from synckit.errors import SynckitError
 from synckit.ledger.transaction import split_error
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 FULL_UP_TO = 50_000
 #: What a plan says of a record may rest on other mappings of the same run: then those are planned with it.
 MAY_DEPEND = ("create", "restore", "will fail", "blocked")
+#: What a record can wait for.
+WAITED_FOR = ("create", "restore", "couple", "coupling", "will fail", "blocked")
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,9 @@ def explain(
     already, used instead. Nothing is written. A record that does not exist is explained, too: `found` is False then.
     """
     given = [(s, t) for s, t in (("local", local), ("integration", integration), (None, key)) if t is not None]
-    if len(given) != 1 or not str(given[0][1]).strip():
+    if len(given) == 1 and not str(given[0][1]).strip():
+        raise SynckitError("The key is blank. Name the record by its number, its key or its whole name.")
+    if len(given) != 1:
         raise SynckitError('Name one record: local="10000", or integration="<its key or name>".')
     side, text = given[0]
     bound = bind(ws.description.mapping(mapping), ws.description, {s: ws.systems[s].schema for s in SIDES})
@@ -102,7 +107,7 @@ def explain(
             for s in SIDES
         }  # fmt: skip
         sizes = sum(snapshots[s].count(bound.side(s).table) for s in SIDES if bound.side(s).option_set is None)
-    facts: dict[str, Any] = {"mapping": bound.name, "asked": str(text), "found": found.exists, "nearest": found.nearest, "elsewhere": found.elsewhere,
+    facts: dict[str, Any] = {"mapping": bound.name, "asked": str(text), "found": found.exists, "nearest": found.nearest, "elsewhere": found.elsewhere, "side": side,
                              "titles": {s: ws.systems[s].title for s in SIDES}, "direction": bound.mapping.direction}  # fmt: skip
     if not found.exists:
         return Explanation(facts)
@@ -115,17 +120,16 @@ def explain(
         None if coupling is None else {s: is_newer(bound.side(s), coupling[f"{s}_stamp"], facts[s]["changed_at"]) for s in SIDES}
     )
     facts["fields"] = field_values(bound, rows)
-    facts["held"] = next(
-        (r["reason"] for r in ws.ledger.held(bound.name).to_pylist() if r["key"] == found.keys[r["side"]]), None
-    ) or (coupling or {}).get("held")
+    left = standing(ws, bound.name, found.keys, coupling)
+    facts |= {"held": (left["held"] or {}).get("reason"), "held_since": left["held"], "skipped": left["skipped"]}
     facts["due"] = next((r["reason"] for r in ws.ledger.due(bound.name).to_pylist() if r["key"] == found.keys[r["side"]]), None)
     plans = {p.base.kind: p for p in ([plan] if isinstance(plan, Plan) else plan or [])}
     if plan is None:
         plans = _planned(ws, bound, found.keys, full if full is not None else sizes <= FULL_UP_TO)
     for name, kind in (("next_run", "modified"), ("full_run", "full")):
-        facts[name] = _in_words(ws, bound, facts, fate(plans.get(kind), bound, found.keys, coupling is not None))
+        facts[name] = _in_words(ws, bound, facts, coupling, fate(plans.get(kind), bound, found.keys, coupling is not None))
     retried = _if_retried(ws, bound, found.keys) if coupling is not None and coupling["skipped"] and plan is None else None
-    facts["retry"] = _in_words(ws, bound, facts, retried)
+    facts["retry"] = _in_words(ws, bound, facts, coupling, retried)
     facts["duplicates"] = _duplicates(plans.get("full") or plans.get("modified"), bound.name, found.keys)
     facts |= _history(ws, bound.name, found.keys, coupling)
     return Explanation(json.loads(json.dumps(facts, default=str)))
@@ -200,11 +204,16 @@ def fate(plan: Plan | None, bound: BoundMapping, keys: dict[Side, str], coupled:
     return {"kind": plan.base.kind, "planned_at": plan.base.made_at.isoformat(), "passes": passes}
 
 
-def _in_words(ws: Workspace, bound: BoundMapping, facts: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any] | None:
+def _in_words(
+    ws: Workspace, bound: BoundMapping, facts: dict[str, Any], coupling: dict[str, Any] | None, run: dict[str, Any] | None
+) -> dict[str, Any] | None:
     """What a plan only counts gets its reason here: the clause of the filter, the rule that leaves it out, the side it is missing on;
-    and what an error calls by its key gets the name that people know."""
+    what an error calls by its key gets the name that people know; and what helps is said with the record's own key."""
+    left = left_out(facts)
     for line in (run or {}).get("passes", []):
         source = SOURCE[line["pass"]]
+        if left is not None and line["code"] in ("not_due", left[1]):  # no run looks at it, however new it is
+            line["disposition"], line["code"], line["reason"] = left
         title = facts["titles"][source]
         if line["code"] == "outside_filter":
             clauses = [c["sentence"] for c in facts[source]["clauses"] if not c["passes"]]
@@ -214,10 +223,14 @@ def _in_words(ws: Workspace, bound: BoundMapping, facts: dict[str, Any], run: di
             line["reason"] = f"{gone} in {title}, so there is nothing to send from there."
         elif line["code"] == "left_out":
             line["reason"] = _left_out(ws, bound, source, facts[source]["key"]) or line["reason"]
+        elif line["code"] == "fails_again":
+            line["reason"] = f"It would fail as it did before: {line['reason']}"
         for error in line["errors"]:
             if error["code"] in ("lookup_not_coupled", "missing_option") and error["value"]:
                 field = next((f for f in bound.fields[line["pass"]] if f.name == error["field"] and f.lookup), None)
                 error["value_name"] = called(ws, field.lookup.mapping, source, error["value"]) if field and field.lookup else ""
+        helps, commands = helped(facts, line, coupling)
+        line["helps"], line["commands"] = helps or line.get("helps", ""), commands
     return run
 
 
@@ -292,6 +305,8 @@ def _waits(plan: Plan, name: str, in_pass: str, record: int) -> list[dict[str, A
             parent = r.filter(pc.and_(pc.and_(pc.equal(r.column("mapping"), d["parent_mapping"]), pc.equal(r.column("pass"), d["parent_pass"])),
                                       pc.equal(r.column("record"), d["parent_record"]))).slice(0, 1).to_pylist()  # fmt: skip
             row = parent[0] if parent else {}
+            if row.get("disposition") not in WAITED_FOR:  # it is there, so nothing waits for it
+                continue
             side = SOURCE[d["parent_pass"]]
             found.append({"mapping": d["parent_mapping"], "field": d["field"], "name": row.get(f"{side}_name") or row.get(f"{side}_key"),
                           "key": row.get(f"{side}_key"), "disposition": row.get("disposition"), "reason": row.get("reason")})  # fmt: skip
@@ -362,6 +377,7 @@ def _history(ws: Workspace, name: str, keys: dict[Side, str], coupling: dict[str
         writes |= {w["id"]: w for w in ledger.journal(mapping=name, key=key).to_pylist()}
     jobs = {e["job_id"] for e in errors.values()} | {w["job_id"] for w in writes.values()}
     jobs |= {coupling[f"{p}_job"] for p in ("to", "from")} if coupling is not None else set()
+    tables = {(s, t.name): t.caption or t.name for s in SIDES for t in ws.systems[s].schema.tables}
     kept = ("id", "run_id", "mapping", "direction", "type", "status", "started", "finished", "message")
     decided = [
         d
@@ -371,7 +387,7 @@ def _history(ws: Workspace, name: str, keys: dict[Side, str], coupling: dict[str
     return {
         "errors": [{k: e[k] for k in ("run_id", "job_id", "direction", "code", "field", "value", "message", "at")} | {"helps": cause_of(e["code"]).remedy}
                    for e in sorted(errors.values(), key=lambda e: -e["id"])],
-        "writes": [_write(w) for w in sorted(writes.values(), key=lambda w: -w["id"])],
+        "writes": [_write(w) | {"table": tables.get((w["side"], w["table_name"]), w["table_name"])} for w in sorted(writes.values(), key=lambda w: -w["id"])],
         "jobs": [{k: j[k] for k in kept} for j in ledger.jobs(name).to_pylist() if j["id"] in jobs],
         "decisions": decided[::-1],
     }  # fmt: skip

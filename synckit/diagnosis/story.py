@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
+from synckit.diagnosis.helping import way_out
 from synckit.reports.wording import count_of, field_change, quoted, safe
 
 Facts = dict[str, Any]
@@ -15,14 +16,14 @@ WEIGHT = ("conflict", "will fail", "blocked", "deleted partner", "broken couplin
 WHAT = {
     "create": "creates it in {to}", "restore": "creates it anew in {to}", "update": "updates it in {to}", "couple": "couples it with its partner in {to}",
     "conflict": "stops at a conflict", "will fail": "fails for it", "blocked": "cannot write it yet", "deleted partner": "fails for it",
-    "unchanged": "leaves it as it is", "skipped": "skips it", "held": "leaves it alone (held)", "not coupled": "leaves it alone",
+    "unchanged": "leaves it as it is", "skipped": "skips it", "held": "leaves it alone", "not coupled": "leaves it alone",
     "not coupled, chosen": "leaves it alone", "outside the filter": "leaves it alone", "left out by rule": "leaves it alone",
     "not due": "does not look at it", "not a source": "has nothing to send", "loses to policy": "takes the other side's values",
     "remove coupling": "removes the coupling", "broken coupling": "leaves it alone",
 }  # fmt: skip
 #: Which side changed a field of a conflict.
-CHANGED_BY = {"unknown": "which of them changed is not known", "both": "both changed", "local": "changed on the local side",
-              "integration": "changed on the integration side"}  # fmt: skip
+CHANGED_BY = {"unknown": "which of them changed is not known", "both": "both changed", "local": "changed in {local}",
+              "integration": "changed in {integration}"}  # fmt: skip
 SHOWN = 12
 
 
@@ -53,16 +54,26 @@ def does(line: Facts) -> str:
 def verdict(facts: Facts) -> str:
     """The story in one sentence."""
     if not facts["found"]:
-        return f"There is no record {quoted(facts['asked'])} in {facts['mapping']}, on neither side."
+        return (
+            f"{facts['mapping']} has no record {quoted(facts['asked'])} in {' or '.join(safe(t) for t in _asked(facts).values())}."
+        )
     line = main_line(facts["next_run"]) or main_line(facts["full_run"])
     run = "The next run" if main_line(facts["next_run"]) else "A full synchronisation"
-    return f"{run} {does(line)}" if line else "What the next run does with it was not planned."
+    return f"{run} {does(line)}{way_out(line)}" if line else "What the next run does with it was not planned."
+
+
+def _asked(facts: Facts) -> dict[str, str]:
+    """The systems that were looked through."""
+    return {s: t for s, t in facts["titles"].items() if facts["side"] in (None, s)}
 
 
 def sections(facts: Facts) -> list[tuple[str, list[str]]]:
     """Head and lines of each part of the story; every value in them is safe to print, none is HTML."""
     if not facts["found"]:
-        near = [f"{s['side']}: {safe(s['number'] or s['key'])} {safe(s['name'])}".rstrip() for s in facts["nearest"]]
+        near = [
+            f"{safe(facts['titles'][s['side']])}: {safe(s['number'] or s['key'])} {safe(s['name'])}".rstrip()
+            for s in facts["nearest"]
+        ]
         other = [f"{m} has a record of this key." for m in facts["elsewhere"]]
         return [(h, lines) for h, lines in (("Nearest records", near), ("Elsewhere", other)) if lines]
     parts: list[tuple[str, list[str]]] = [("Where it is", [_where(facts, side) for side in ("local", "integration")])]
@@ -73,7 +84,7 @@ def sections(facts: Facts) -> list[tuple[str, list[str]]]:
             parts.append((f"Filter of {safe(facts[side]['system'])}: it {outcome}",
                           [f"{'yes' if c['passes'] else 'NO '}  {safe(c['sentence'])}" for c in clauses]))  # fmt: skip
     parts.append(("Coupling", _coupling(facts)))
-    runs = [(head, _run(run)) for head, run in (("The next run (modified records)", facts["next_run"]), ("A full synchronisation", facts["full_run"]),
+    runs = [(head, _run(facts, run)) for head, run in (("The next run (modified records)", facts["next_run"]), ("A full synchronisation", facts["full_run"]),
                                                  ("If it is retried", facts["retry"])) if run]  # fmt: skip
     if len(runs) > 1 and runs[0][1] == runs[1][1] and facts["next_run"]:
         runs[:2] = [("The next run (modified records), and a full synchronisation alike", runs[0][1])]
@@ -81,12 +92,9 @@ def sections(facts: Facts) -> list[tuple[str, list[str]]]:
     alike = [f"{quoted(d['name'])} in {safe(facts['titles'][d['side']])}{' (coupled already)' if d['coupled'] else ''}: {safe(d['why'])}, score {d['score']:.2f}"
              for d in facts["duplicates"]]  # fmt: skip
     parts += [("Looks like (spelling aside; a score of 1 is surely the same)", _cut(alike))] if alike else []
-    parts += [("Errors", _cut([_error(e) for e in facts["errors"]]))] if facts["errors"] else []
-    parts += [("Written", _cut([line for w in facts["writes"] for line in _write(w)]))] if facts["writes"] else []
-    jobs = [
-        f"run {j['run_id']}: {j['type']} {j['direction'].replace('_', ' ')}, {_when(j['started'])}, {j['status']}"
-        for j in facts["jobs"]
-    ]
+    parts += [("Errors", _cut([_error(facts, e) for e in facts["errors"]]))] if facts["errors"] else []
+    parts += [("Written", _cut([line for w in facts["writes"] for line in _write(facts, w)]))] if facts["writes"] else []
+    jobs = [f"run {j['run_id']}: {j['type']} {_towards(facts, j)}, {_when(j['started'])}, {j['status']}" for j in facts["jobs"]]
     parts += [("Jobs that touched it", _cut(jobs))] if jobs else []
     decided = [f"{_when(d['at'])} {safe(d['operator'])}: {safe(d['kind'])} {safe(d['value'])}".rstrip() for d in facts["decisions"]]
     parts += [("Decisions", _cut(decided))] if decided else []
@@ -115,7 +123,7 @@ def _where(facts: Facts, side: str) -> str:
 
 def _coupling(facts: Facts) -> list[str]:
     c = facts["coupling"]
-    held = [f"Held: {safe(facts['held'])}. It stays so until somebody lifts it."] if facts["held"] else []
+    held = [f"Held: {safe(facts['held'])}. It stays so until somebody lifts the hold."] if facts["held"] else []
     due = [f"Due: the next run looks at it whatever the watermark says ({safe(facts['due'])})."] if facts["due"] else []
     if c is None:
         return ["Not coupled.", *held, *due]
@@ -136,31 +144,33 @@ def _coupling(facts: Facts) -> list[str]:
                 + (f" - {safe(last['error'])}" if last["error"] else ".")
             )
     if c["skipped"]:
+        at = (facts["skipped"] or {}).get("since")
         lines.append(
-            "Skipped: it failed twice for the same reason, and both directions leave it out until it is retried (synckit retry)."
+            f"Skipped{f' since {_when(at)} UTC' if at else ''}: both directions leave it out until somebody takes it up again."
         )
     return [*lines, *held, *due]
 
 
-def _run(run: Facts) -> list[str]:
+def _run(facts: Facts, run: Facts) -> list[str]:
     lines: list[str] = []
     said: dict[tuple[str, ...], list[str]] = {}  # what is said alike of both passes is said once
     for p in [p for p in run["passes"] if p["disposition"] != "not a source"] or run["passes"]:
-        said.setdefault(tuple(_pass(p)), []).append("" if p["step"] == 2 else f"to {safe(p['to'])}")
+        said.setdefault(tuple(_pass(facts, p)), []).append("" if p["step"] == 2 else f"to {safe(p['to'])}")
     for (first, *more), places in said.items():
         where = " and ".join(dict.fromkeys(p for p in places if p))
         lines += [f"{where[:1].upper()}{where[1:]}: {first}" if where else first, *more]
     return lines
 
 
-def _pass(p: Facts) -> list[str]:
+def _pass(facts: Facts, p: Facts) -> list[str]:
     if p["step"] == 2:
         lines = [f"Then, in a second step: {safe(p['reason'])}"]
     else:
         lines = [f"{p['disposition']}. " + " ".join(dict.fromkeys([_told(e) for e in p["errors"]] or [safe(p["reason"])]))]
     if p["disposition"] == "conflict":
-        lines += _cut([f"  {safe(c['field'])}: local {quoted(c['local_value'])}, integration {quoted(c['integration_value'])}; {CHANGED_BY.get(c['changed_by'], c['changed_by'])}"
-                       for c in p["changes"]])  # fmt: skip
+        titles = {s: safe(t) for s, t in facts["titles"].items()}
+        lines += _cut([f"  {safe(c['field'])}: {titles['local']} {quoted(c['local_value'])}, {titles['integration']} {quoted(c['integration_value'])}; "
+                       + CHANGED_BY.get(c["changed_by"], c["changed_by"]).format(**titles) for c in p["changes"]])  # fmt: skip
     elif p["disposition"] in ("create", "restore"):
         lines.append(f"  with {count_of(len(p['changes']), 'field', 'fields')} filled")
     else:
@@ -169,12 +179,13 @@ def _pass(p: Facts) -> list[str]:
         state = (
             f" ({w['disposition']}: {safe(w['reason'])})"
             if w["disposition"] in ("will fail", "blocked")
-            else ", created first in the same run"
+            else f", {'coupled' if w['disposition'] in ('couple', 'coupling') else 'created'} first in the same run"
         )
         lines.append(f"  waits for {w['mapping']} {quoted(w['name'])}{state}")
     lines += [f"  warning: {_warning(w)}" for w in p["warnings"]]
     helps = list(dict.fromkeys([e["helps"] for e in p["errors"]] or [p["helps"]]))
-    return lines + [f"  What helps: {h}" for h in helps if h and not h.startswith("Nothing to do")]
+    lines += [f"  What helps: {h}" for h in helps if h and not h.startswith("Nothing to do")]
+    return lines + [f"    {c}" for c in p.get("commands", [])]
 
 
 def _field(change: Facts) -> str:
@@ -194,14 +205,20 @@ def _warning(code: str) -> str:
     return cause_of(code).title
 
 
-def _error(e: Facts) -> str:
-    return f"{_when(e['at'])} run {e['run_id']} {e['direction'].replace('_', ' ')}: {safe(e['message'])}"
+def _towards(facts: Facts, line: Facts) -> str:
+    """The direction of a job or an error, by the name of the system that it writes to."""
+    into = {"to_integration": "integration", "from_integration": "local"}.get(line["direction"] or "")
+    return f"to {safe(facts['titles'][into])}" if into else safe(line["direction"]).replace("_", " ")
 
 
-def _write(w: Facts) -> list[str]:
+def _error(facts: Facts, e: Facts) -> str:
+    return f"{_when(e['at'])} run {e['run_id']} {_towards(facts, e)}: {safe(e['message'])}"
+
+
+def _write(facts: Facts, w: Facts) -> list[str]:
     words = {"insert": "created", "update": "updated", "delete": "deleted", "couple": "coupled", "uncouple": "uncoupled"}
     state = "" if w["state"] == "done" else f" ({w['state']}{': ' + safe(w['error']) if w['error'] else ''})"
-    place = f" in {safe(w['side'])} {safe(w['table_name'])}" if w["side"] else ""
+    place = f" in {safe(facts['titles'][w['side']])}, {safe(w['table'])}" if w["side"] else ""
     fields = w["fields"] if w["op"] == "update" else []
     return [f"{_when(w['at'])} run {w['run_id']}: {words[w['op']]}{place}{state}",
             *_cut([f"  {safe(f['column'])}: {quoted(f['old'])} -> {quoted(f['new'])}" for f in fields])]  # fmt: skip

@@ -52,6 +52,7 @@ COUPLINGS = _schema(
     "skipped:b! held:s"
 )
 WAITING = _schema("side:s! key:s! reason:s!")
+HOLDS = _schema("side:s! key:s! reason:s! since:s")
 RUNS = _schema(
     "id:i! plan_id:s! kind:s! status:s! started:t finished:t operator:s! host:s! pid:i epoch:i message:s! closing_answer:s!"
 )
@@ -235,9 +236,9 @@ class Ledger:
         return self._table(query.order_by(DUE.c.side, DUE.c.key), WAITING)
 
     def held(self, mapping: str) -> pa.Table:
-        """Source rows that no run carries out until someone lifts it (side, key, reason); held couplings stand in `couplings`."""
-        query = sa.select(HELD.c.side, HELD.c.key, HELD.c.reason).where(HELD.c.mapping == mapping)
-        return self._table(query.order_by(HELD.c.side, HELD.c.key), WAITING)
+        """Source rows that no run carries out until someone lifts it (side, key, reason, since); held couplings stand in `couplings`."""
+        query = sa.select(HELD.c.side, HELD.c.key, HELD.c.reason, HELD.c.since).where(HELD.c.mapping == mapping)
+        return self._table(query.order_by(HELD.c.side, HELD.c.key), HOLDS)
 
     def created_times(self, mapping: str) -> dict[tuple[str, str], int]:
         """(side, source key) -> how often a partner was created for it; rows that never had one are missing."""

@@ -309,7 +309,9 @@ def test_watermarks_due_held_settings_and_decisions(ledger):
         tx.record_decision("anna", "CUSTOMER", "exclude", local_key="a")
     assert ledger.watermarks("CUSTOMER") == {"local": "2026-01-02"}
     assert ledger.due("CUSTOMER")["key"].to_pylist() == ["a", "b"]
-    assert ledger.held("CUSTOMER").to_pylist() == [{"side": "local", "key": "a", "reason": "undone by run 1"}]
+    assert ledger.held("CUSTOMER").to_pylist() == [
+        {"side": "local", "key": "a", "reason": "undone by run 1", "since": "2026-03-02T12:00:00.000000"}
+    ]
     assert ledger.settings()["keep_creating:CUSTOMER"]["origin"] == "closing question of run 1"
     assert ledger.decisions("CUSTOMER")["kind"].to_pylist() == ["exclude"]
     with ledger.transaction() as tx:
