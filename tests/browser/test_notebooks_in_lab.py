@@ -161,6 +161,15 @@ def test_differences_errors_and_report_run_and_keep_their_keys(page: LabPage) ->
             if notebook == "03-sync-diff":
                 page.page.keyboard.press("Enter")
             page.page.wait_for_selector(f"{SCREEN} .detail p")
+            if notebook == "04-diagnose-errors":
+                asked = page.page.locator(f'{SCREEN} input[aria-label="record"]')
+                page.page.select_option(f'{SCREEN} select[aria-label="mapping"]', "CUSTOMER")
+                asked.fill("")
+                harmless(page, f'{SCREEN} input[aria-label="record"]')
+                assert LEAKY in asked.input_value(), "what is typed into a field stands in it"
+                asked.fill("10000")
+                asked.press("Enter")
+                waits(page, SCREEN, "Where it is")
         else:
             harmless(page, f"{SCREEN} p >> nth=0")
             with page.page.expect_download() as saved:
