@@ -14,7 +14,7 @@ from synckit.reports.plan_text import cell_text
 from synckit.reports.wording import count_of, number, safe
 from synckit.widgets.lines import Lines
 from synckit.widgets.saving import Saving
-from synckit.widgets.screen import State
+from synckit.widgets.screen import State, button
 
 FALLBACK = 100  # rows of the page that shows where nothing runs
 VALUES = 12  # values of a facet that are shown as buttons; those chosen are always among them
@@ -166,8 +166,10 @@ class Grid(Saving):
 
     def state(self) -> State:
         shown = self.lines.shown
+        filtered = bool(self.lines.text.strip()) or any(self.lines.chosen.values())
+        actions = [*self.actions(), button({"do": "clear"}, "Show all", off=not filtered, hint="without search and filters")]
         return {
-            "kind": "grid", "error": self.error, "said": self.said, "head": self.head(), "actions": self.actions(), "keys": self.keys,
+            "kind": "grid", "error": self.error, "said": self.said, "head": self.head(), "actions": actions, "keys": self.keys,
             "columns": [{"id": c, "title": t, "share": w, "kind": k} for c, t, w, k in self.columns],
             "facets": [self._facet(name) for name in self.lines.facets], "text": self.lines.text,
             "sort": None if self.lines.sorted_by is None else list(self.lines.sorted_by), "total": len(shown), "all": self.lines.n,

@@ -39,7 +39,7 @@ def test_a_record_is_found_by_number_or_name_and_told_with_headings(demo: Worksp
 
 def test_what_is_not_there_is_said_and_nothing_is_lost(demo: Workspace) -> None:
     view = ExplainView(demo, "CUSTOMER", "99999999")
-    assert view.error == "" and "There is no record" in shown(view)
+    assert view.error == "" and "has no record" in shown(view)
     view.receive({"do": "explain", "text": "  "})
     assert "Write which record" in view.error
     view.receive({"do": "mapping", "value": "VENDOR"})

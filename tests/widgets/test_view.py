@@ -122,3 +122,14 @@ def test_the_page_is_as_it_was(full: Plan, demo: Workspace, with_errors: Workspa
 def test_the_script_never_makes_html_of_a_value() -> None:
     script = (Path(__file__).parents[2] / "synckit/widgets/static/screen.js").read_text(encoding="utf-8")
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|https?://", script)
+
+
+def test_search_and_filters_are_cleared_at_once(full: Plan) -> None:
+    grid = PlanGrid(full)
+    clear = grid.state()["actions"][-1]
+    assert clear["label"] == "Show all" and clear["off"], "everything is shown"
+    grid.receive({"do": "choose", "facet": "mapping", "value": "VENDOR"})
+    grid.receive({"do": "search", "text": "nobody is called so"})
+    assert grid.state()["total"] == 0 and not grid.state()["actions"][-1]["off"]
+    grid.receive(grid.state()["actions"][-1]["do"])
+    assert grid.state()["total"] == grid.lines.n and grid.state()["text"] == "" and grid.cursor >= 0

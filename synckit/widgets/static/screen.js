@@ -311,7 +311,7 @@ function gridParts(model, root, send) {
     scroller.style.height = `${Math.min(Math.max(total, 1), 14) * ROW}px`;
     redraw(detail, (state.detail || []).map((one) => draw(one, send)), root);
     detail.hidden = !(state.detail || []).length;
-    redraw(foot, [make("span", { class: "quiet" }, total ? state.keys : "Nothing is shown. Clear the search and the buttons above."), notice(state)], root);
+    redraw(foot, [make("span", { class: "quiet" }, total ? state.keys : "Nothing is shown: \u201cShow all\u201d clears the search and the filters."), notice(state)], root);
     if (state.place >= 0 && (last === null || state.line !== last)) {
       const first = top();
       if (last !== null) {
