@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from synckit.errors import SynckitError
 from synckit.planning.plan import Plan
 from synckit.planning.tables import CARRIED_OUT
@@ -60,15 +62,22 @@ class PlanBeside(Screen):
         """The plan: its rows, what will still fail, and the button that carries it out."""
         if self.plan is None or self.panel is None:
             return []
-        frame = self.plan.records()
-        frame = frame[(frame["step"] == 1) & ~frame["disposition"].isin(QUIET)]
+        whole = self.plan.records()
+        frame = whole[(whole["step"] == 1) & ~whole["disposition"].isin(QUIET)]
         rows = [[safe(r["mapping"]), {"text": r["disposition"], "tone": "fail" if r["disposition"] not in CARRIED_OUT else "create"},
                  safe(r["local_name"]) or safe(r["integration_name"]), safe(r["reason"])] for r in frame.head(PLANNED).to_dict("records")]  # fmt: skip
         told = f"{number(len(rows))} of {count_of(len(frame), 'row', 'rows')} of the plan"
-        listed = [table(["mapping", "action", "record", "why"], rows, told)] if rows else []
+        listed = [table(["mapping", "action", "record", "why"], rows, told)] if rows else self._why_nothing(whole)
         ended = [text("Read again shows what is left.", "quiet")] if self.panel.run else []
         ended = [text(self.panel.error, "fail")] if self.panel.error else ended
         return [{"kind": "heading", "text": "The plan"}, *listed, *self.panel.blocks(), *ended]
+
+    @staticmethod
+    def _why_nothing(frame: pd.DataFrame) -> list[State]:
+        """Where there is nothing to do, the reasons of the rows that were looked at, the most frequent first."""
+        counted = frame["reason"].value_counts().head(5)
+        rows: list[list[Any]] = [[number(int(n)), safe(reason)] for reason, n in counted.items() if reason]
+        return [table(["rows", "why not"], rows)] if rows else []
 
 
 __all__ = ["PlanBeside"]

@@ -157,6 +157,8 @@ class ReportView(PlanBeside, Saving):
     def _section(self) -> list[State]:
         name = self.section
         frame = self._with_records() if name in COLUMNS else short(name, self.selected)
+        if name == "runs":  # an undo is told from what it undid
+            frame = frame.assign(kind=self.selected["kind"])[["run_id", "kind", *frame.columns[1:]]]
         shown = frame.head(SHOWN)
         columns = [str(c) for c in frame.columns]
         other = self.ws.description.integration.name.partition(" (")[0]

@@ -76,6 +76,9 @@ def test_a_run_is_taken_back_from_the_report(tmp_path: Path) -> None:
     assert view.panel is not None and (run := view.panel.wait(60)) is not None and run.status == "finished"
     view.receive({"do": "refresh"})
     assert len(view.selected) == 2 and view.plan is None
+    assert [row[1] for row in view.state()["blocks"][-1]["rows"]] == ["modified", "undo"]
+    view.receive({"do": "undo_run", "run": 1})
+    assert "was changed since by run 2" in shown(view), "why nothing is left to take back"
 
 
 def test_the_sections_of_the_report_call_records_by_name_and_fit(with_errors: Workspace) -> None:
