@@ -193,7 +193,10 @@ mappings:
         return self.ws.ledger
 
 
-@pytest.fixture(params=["sqlite", "mariadb and postgresql"])
+SERVERS = "mariadb and postgresql"
+
+
+@pytest.fixture
 def life(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Life]:
     if request.param == "sqlite":
         urls = [f"sqlite:///{tmp_path}/{side}.db" for side in ("local", "integration")]
@@ -204,7 +207,10 @@ def life(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Life]:
         yield made
 
 
-@pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=pytest.mark.long)])
+LONG = [pytest.param(where, 200, marks=pytest.mark.long) for where in ("sqlite", SERVERS)]
+
+
+@pytest.mark.parametrize(("life", "rounds"), [("sqlite", 20), (SERVERS, 10), *LONG], indirect=["life"])
 def test_a_long_life_ends_equal(life: Life, rounds: int) -> None:
     for number in range(rounds):
         life.edits()

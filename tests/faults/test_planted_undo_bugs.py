@@ -93,10 +93,10 @@ def held_again(seed: int, kind: str) -> int:
         return len(before)
 
 
-#: (trial, seed, kind of plan): together they go through every branch of an undo.
+#: (trial, seed, kind of plan): together they go through every branch of an undo. The quickest stand first: many bugs need no more.
 TRIALS: tuple[tuple[Callable[[int, str], int], int, str], ...] = (
-    (rehearse, 0, "full"), (rehearse, 0, "uncoupling"), (rehearse, 1, "restore"), (rehearse, 1, "delete"),
-    (among_others, 3, "full"), (among_others, 22, "full"), (among_others, 5, "restore"), (rehearse, 0, "modified"), (rehearse, 2, "coupling"), (held_again, 0, "REGION"),
+    (held_again, 0, "REGION"), (rehearse, 2, "coupling"), (rehearse, 1, "delete"), (among_others, 5, "restore"), (among_others, 3, "full"),
+    (among_others, 22, "full"), (rehearse, 1, "restore"), (rehearse, 0, "uncoupling"), (rehearse, 0, "modified"), (rehearse, 0, "full"),
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -35,3 +36,18 @@ def with_errors(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     ws.clock = lambda: datetime(2026, 6, 1, 8, 0)
     ws.apply(ws.plan_modified())
     return ws
+
+
+@pytest.fixture(scope="session")
+def failed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a demo whose modified records were synchronised once; tests take copies of it."""
+    folder = tmp_path_factory.mktemp("failed") / "demo"
+    with open_workspace(make_demo(folder)) as ws:
+        ws.apply(ws.plan_modified())
+    return folder
+
+
+@pytest.fixture
+def failed(failed_once: Path, tmp_path: Path) -> Workspace:
+    """A demo of its own with errors, for tests that mend them."""
+    return open_workspace(shutil.copytree(failed_once, tmp_path / "demo") / "workspace.yaml")

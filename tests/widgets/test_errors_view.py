@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import openpyxl
-import pytest
 
-from synckit.demo import make_demo
 from synckit.widgets import ErrorsView
-from synckit.workspace import Workspace, open_workspace
-
-
-@pytest.fixture
-def failed(tmp_path: Path) -> Workspace:
-    """A demo of its own with errors, for tests that mend them."""
-    ws = open_workspace(make_demo(tmp_path / "demo"))
-    ws.apply(ws.plan_modified())
-    return ws
+from synckit.workspace import Workspace
 
 
 def send(view: ErrorsView, do: str, **given: Any) -> str:

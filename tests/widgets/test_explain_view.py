@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-from synckit.demo import make_demo
 from synckit.widgets import ApplyPanel, ExplainView, ReportView
-from synckit.workspace import Workspace, open_workspace
+from synckit.workspace import Workspace
 
 
 def shown(screen: ExplainView | ApplyPanel | ReportView) -> str:
@@ -47,8 +45,8 @@ def test_what_is_not_there_is_said_and_nothing_is_lost(demo: Workspace) -> None:
 
 
 def test_a_run_is_taken_back_from_the_panel_that_carried_it_out(own_demo: Workspace) -> None:
-    before = own_demo.plan_modified().sentence()
-    panel = ApplyPanel(own_demo, own_demo.plan_modified())
+    before = own_demo.plan_modified()
+    panel = ApplyPanel(own_demo, before)
     panel.receive({"do": "take_back"})
     assert "Nothing was written yet" in panel.error
     panel.apply()
@@ -58,13 +56,12 @@ def test_a_run_is_taken_back_from_the_panel_that_carried_it_out(own_demo: Worksp
     panel.receive({"do": "apply"})
     run = panel.undo.wait(60)
     assert run is not None and run.status == "finished" and run.written == run.planned
-    assert own_demo.plan_modified().total("held") > 0 and before != own_demo.plan_modified().sentence(), "what is undone is held"
+    after = own_demo.plan_modified()
+    assert after.total("held") > 0 and after.sentence() != before.sentence(), "what is undone is held"
 
 
-def test_a_run_is_taken_back_from_the_report(tmp_path: Path) -> None:
-    ws = open_workspace(make_demo(tmp_path / "demo"))
-    ws.apply(ws.plan_modified())
-    view = ReportView(ws)
+def test_a_run_is_taken_back_from_the_report(failed: Workspace) -> None:
+    view = ReportView(failed)
     view.receive({"do": "section", "name": "runs"})
     assert "Take back" in shown(view)
     view.receive({"do": "undo_run", "run": 1})
