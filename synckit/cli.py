@@ -17,7 +17,6 @@ from synckit.cli_duplicates import register as register_duplicates
 from synckit.cli_first import register as register_first
 from synckit.cli_undo import register as register_undo
 from synckit.cli_verbs import register
-from synckit.diagnosis.causes import called_now
 from synckit.errors import SynckitError
 from synckit.planning.plan import Plan
 from synckit.planning.planfile import load_plan
@@ -383,8 +382,7 @@ def errors(workspace: WorkspaceOption = None, mapping: Annotated[str | None, typ
     with opened(workspace) as ws:
         table = ws.errors(mapping, limit=limit)
         if not as_json:
-            names = called_now(ws, table)
-            table = table.assign(record=names)[["run_id", "mapping", "direction", "record", "message"]]
+            table = cli_diagnosis.readable(ws, table)[["run_id", "mapping", "direction", "record", "message"]]
     return frame(table, as_json, "No error has been booked.")
 
 
@@ -396,8 +394,10 @@ def skipped(
     with opened(workspace) as ws:
         table = ws.skipped(mapping)
         if not as_json:
-            names = called_now(ws, table)
-            table = table.assign(record=names, since=table["at"])[["mapping", "record", "since", "message"]]
+            message = table["message"].fillna("").replace("", "No error of it is known here.")
+            table = cli_diagnosis.readable(ws, table.assign(message=message)).assign(since=table["at"])[
+                ["mapping", "record", "since", "message"]
+            ]
         frame(table, as_json, "No record is skipped.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import pandas as pd
@@ -65,8 +66,11 @@ def causes(
                 found = ws.cause_records(records, mapping=mapping, run=run)
                 if not len(found):
                     raise SynckitError(f'No error has the cause "{records}". `synckit causes --json` lists them.')
+                found = found if as_json else readable(ws, found)
                 return frame(
-                    found if as_json else found[["run_id", "mapping", "local_key", "integration_key", "message"]], as_json, ""
+                    found if as_json else found[["run_id", "mapping", "record", "local_key", "integration_key", "message"]],
+                    as_json,
+                    "",
                 )
             found = ws.causes(mapping, run=run)
     if as_json:
@@ -107,9 +111,17 @@ def compare(
     from synckit.diagnosis.compare import compare_plans, compare_runs, differences_sentence
     from synckit.planning.planfile import load_plan
 
-    if a.isdigit() != b.isdigit():
+    for word in (a, b):
+        if re.fullmatch(r"-\d+", word):
+            raise SynckitError(f"{word} is no run. Runs are numbered from 1 on, as `synckit jobs` lists them.")
+        if word.startswith("-"):
+            raise SynckitError(f"There is no option {word}. Try: synckit compare --help")
+    if limit is not None and limit < 1:
+        raise SynckitError(f"--limit {limit} would show nothing. Say a number from 1 on, or leave it out.")
+    runs = [re.fullmatch(r"[0-9]+", word) is not None for word in (a, b)]
+    if runs[0] != runs[1]:
         raise SynckitError(f"{a} and {b} are not of one sort. Name two saved plans, or two runs by their numbers.")
-    if a.isdigit():
+    if runs[0]:
         with open_workspace(workspace) as ws, waiting("Comparing"):
             found = compare_runs(ws, int(a), int(b))
     else:
@@ -186,10 +198,20 @@ def print_catalogue(as_json: bool) -> None:
         print(catalogue_page())
 
 
+def readable(ws: Workspace, lines: pd.DataFrame) -> pd.DataFrame:
+    """The lines with a column `record`, and with messages that call records by their names."""
+    from synckit.diagnosis.causes import called_now
+    from synckit.diagnosis.naming import plain_messages
+
+    return lines.assign(record=called_now(ws, lines), message=plain_messages(ws, lines))
+
+
 def register(app: typer.Typer) -> None:
     """Add these verbs to the command line."""
     for verb in (explain, causes, report, compare, read_log):
-        app.command(verb.__name__.replace("_", "-"))(verb)
+        # `compare -1 2` names no option, but a run that there cannot be
+        settings = {"ignore_unknown_options": True} if verb is compare else None
+        app.command(verb.__name__.replace("_", "-"), context_settings=settings)(verb)
 
 
 __all__ = ["Workspace", "register"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import SimpleNamespace as Row
@@ -18,15 +17,15 @@ from synckit.diagnosis.catalogue import CATALOGUE, cause_of, classify
 from synckit.errors import SynckitError
 from synckit.planning.bind import SIDES, Side, bind
 from synckit.planning.looking import look
-from synckit.reports.plan_text import lines_of
 from synckit.reports.wording import count_of, safe
 
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
 
 #: One line per cause, those that are open first. `cause` names it; `mapping` is where it must be mended; `victims`: records that it has
-#: failed, `open`: those that still wait; `trend`: "new", "persisting" or "solved"; `first_run` and `last_run`: where it was seen.
-CAUSES = ("cause", "code", "title", "mapping", "field", "value", "what", "victims", "open", "by_mapping", "examples", "first_run", "last_run",
+#: failed, `open`: those that still wait; `named`: what the record
+#: with the key `value` is called, where the key says nothing to people; `trend`: "new", "persisting" or "solved"; `first_run` and `last_run`: where it was seen.
+CAUSES = ("cause", "code", "title", "mapping", "field", "value", "named", "what", "victims", "open", "by_mapping", "examples", "first_run", "last_run",
           "runs", "first_at", "last_at", "trend", "remedy", "reference")  # fmt: skip
 EXAMPLES = 5
 _REFERRED = re.compile(r"must be coupled first: (?P<a>.+?) has no coupled record|Couple it in (?P<b>.+?)\.$")
@@ -245,7 +244,7 @@ def grouped(
         entry = cause_of(str(line["root_code"]))
         first_at, last_at = (at.loc[cause, "min"], at.loc[cause, "max"]) if at is not None else (None, None)
         found.append(
-            (cause, line["root_code"], entry.title, line["root_mapping"], line["root_field"] or line.get("field") or "", line["root_value"], line["message"],
+            (cause, line["root_code"], entry.title, line["root_mapping"], line["root_field"] or line.get("field") or "", line["root_value"], "", line["message"],
              len(group.victims), group.waiting, ", ".join(f"{m} {n:,}" for m, n in per_mapping.most_common()),
              ", ".join(filter(None, (example(lines[n]) for n in shown[cause]))), seen[0] if seen else None, seen[-1] if seen else None, len(seen),
              first_at, last_at, trend, entry.remedy, entry.reference)
@@ -312,18 +311,11 @@ def names_in(ws: Workspace) -> Names:
 
 def called_now(ws: Workspace, lines: pd.DataFrame) -> list[str]:
     """What the records of some lines (`mapping`, `local_key`, `integration_key`) are called now; their key where that cannot be looked up."""
-    names: dict[tuple[str, str, str], str] = {}
-    look = names_in(ws)
-    for mapping, mine in lines.groupby("mapping"):
-        with suppress(SynckitError):  # a system that cannot be reached now: the lines are there all the same
-            names |= {(str(mapping), *place): text for place, text in look(str(mapping), lines_of(mine)).items()}
-    found = []
-    for line in lines_of(lines):
-        keys = [(side, line[f"{side}_key"]) for side in SIDES if line[f"{side}_key"]]
-        found.append(
-            next((names[line["mapping"], *k] for k in keys if names.get((line["mapping"], *k))), keys[0][1] if keys else "")
-        )
-    return found
+    from synckit.diagnosis.naming import record_names
+
+    keys = lines["local_key"].fillna("").where(lambda k: k != "", lines["integration_key"].fillna(""))
+    names = record_names(ws, lines)
+    return [str(text) for text in names.where(names != "", keys)]
 
 
 def causes(
@@ -347,10 +339,22 @@ def causes(
     latest = {str(m): int(n) for m, n in jobs.groupby("mapping")["run_id"].max().items()} if len(jobs) else {}
     if run is not None:
         before = {str(c) for c in error_lines(ws, mapping)[lambda f: f["run_id"] < run]["cause"]}
-        frame = grouped(errors, lambda victim, _: victim in waiting, names=names_in(ws))
+        frame = _named(ws, grouped(errors, lambda victim, _: victim in waiting, names=names_in(ws)))
         frame["trend"] = ["persisting" if c in before else "new" for c in frame["cause"]]
         return frame
-    return grouped(errors, lambda victim, _: victim in waiting, latest, names_in(ws))
+    return _named(ws, grouped(errors, lambda victim, _: victim in waiting, latest, names_in(ws)))
+
+
+def _named(ws: Workspace, frame: pd.DataFrame) -> pd.DataFrame:
+    """Causes in which a record that is known by its key alone (a GUID, the number of an option) has its name."""
+    from synckit.diagnosis.naming import named, value_names
+
+    of = [(str(m), str(v)) for m, v in zip(frame["mapping"], frame["value"], strict=True)]
+    chained = frame["code"].isin(("lookup_not_coupled", "missing_option"))
+    names = value_names(ws, [place for place, wanted in zip(of, chained, strict=True) if wanted and place[1]])
+    known = [names.get(place, "") if names.get(place) != place[1] else "" for place in of]
+    what = [named(str(w), v, n) for w, (_, v), n in zip(frame["what"], of, known, strict=True)]
+    return frame.assign(named=known, what=what)
 
 
 def _waiting(ws: Workspace, errors: pd.DataFrame) -> set[Victim]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from synckit.diagnosis.catalogue import cause_of
 from synckit.diagnosis.causes import names_in
+from synckit.diagnosis.naming import row_names
 from synckit.errors import SynckitError
 from synckit.planning.bind import SIDES, SOURCE
+from synckit.planning.called import names_of
 from synckit.planning.plan import Plan
 from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT
 from synckit.reports.plan_text import lines_of
@@ -19,12 +22,16 @@ from synckit.reports.wording import quoted, safe, value_called
 if TYPE_CHECKING:
     from synckit.workspace import Workspace
 
-#: One line per record and pass that differs. `change`: "new", "gone" or "changed"; `before` and `after`: what either has for it.
+#: One line per record and pass that differs, in the order of `change`: "new", "changed", "gone"; `before` and `after`: what either has for it.
 DIFFERENCES = ("change", "mapping", "pass", "local_key", "integration_key", "name", "before", "after", "what")
 LOOKED_AT = [*CARRIED_OUT, *BOOKED_AS_FAILED, "skipped", "held", "excluded", "loses to policy", "remove coupling"]
 
 #: What a line of the journal is called once it is done.
 DONE = {"insert": "created", "update": "updated", "delete": "deleted", "couple": "coupled", "uncouple": "uncoupled"}
+
+#: A run says where it wrote, a plan which pass it is; both are shown as the pass.
+PASSES: dict[str, str] = {"to_integration": "to", "from_integration": "from"}
+ORDER = ("new", "changed", "gone")
 
 Place = tuple[str, str, str]
 Line = dict[str, Any]
@@ -72,16 +79,19 @@ def _of_run(ws: Workspace, run: int) -> dict[Place, Line]:
 
     def place(line: Line, outcome: str, details: list[str]) -> None:
         key = line["local_key"] or line["integration_key"] or ""
+        in_pass = PASSES.get(line["direction"]) or line["direction"]
         at = found.setdefault(
-            (line["mapping"], line["direction"], key),
-            {**line, "pass": line["direction"], "name": key, "outcome": outcome, "details": []},
+            (line["mapping"], in_pass, key),
+            {**line, "pass": in_pass, "name": key, "outcome": outcome, "details": []},
         )
         at["outcome"] = outcome if outcome not in at["outcome"] else at["outcome"]
         at["details"] = sorted({*at["details"], *details})
 
-    for line in ws.ledger.journal(run=run).to_pylist():
+    journal = ws.ledger.journal(run=run).to_pylist()
+    values = _values(ws, journal)
+    for line in journal:
         done = DONE[line["op"]] if line["state"] == "done" else f"{line['op']} {line['state']}"
-        place(line, done, _written(line))
+        place(line, done, _written(line, values))
     for line in ws.ledger.errors(run=run).to_pylist():
         place(line, f"failed: {cause_of(line['code']).title}", [line["message"]])
     for name in {name for name, _, _ in found}:
@@ -89,15 +99,48 @@ def _of_run(ws: Workspace, run: int) -> dict[Place, Line]:
         called = names_in(ws)(name, mine)
         for line in mine:
             line["name"] = next((n for s in SIDES if (n := called.get((s, line[f"{s}_key"]), ""))), line["name"])
+    # what a rule wrote in a table of another mapping
+    places = {
+        at: (str(line.get("side") or ""), str(line.get("table_name") or ""), at[2])
+        for at, line in found.items()
+        if line["name"] == at[2]
+    }
+    others = row_names(ws, places.values())
+    for at, row in places.items():
+        found[at]["name"] = others.get(row, found[at]["name"])
     return found
 
 
-def _written(line: Line) -> list[str]:
+def _values(ws: Workspace, journal: list[Line]) -> dict[tuple[str, str, str, str], str]:
+    """(side, table, column, value) -> what the value stands for, where it is the key of a record or the number of an option."""
+    wanted: dict[tuple[str, str, str], set[str]] = {}
+    for line in journal:
+        for text in (line["before"], line["after"]) if line["op"] == "update" else ():
+            for column, value in (json.loads(text) if text else {}).items():
+                if value not in (None, ""):
+                    wanted.setdefault((line["side"], line["table_name"], column), set()).add(str(value))
+    found: dict[tuple[str, str, str, str], str] = {}
+    for (side, name, column), values in wanted.items():
+        system = ws.systems["local" if side == "local" else "integration"]
+        table = system.schema.find(name)
+        of = table.find(column) if table is not None else None
+        if table is not None and of is not None and of.kind in ("option", "guid"):
+            with suppress(SynckitError), system.snapshot() as snapshot:  # what cannot be read now keeps its key
+                called = names_of(system, snapshot, table, of, values)
+                found |= {(side, name, column, value): text for value, text in called.items()}
+    return found
+
+
+def _written(line: Line, called: dict[tuple[str, str, str, str], str]) -> list[str]:
     """The fields that a line of the journal wrote over, each with both values; of a new record that it is one."""
     if line["op"] != "update":
         return {"insert": ["a new record"], "delete": ["the record is gone"]}.get(line["op"], [])
     before, after = (json.loads(line[c]) if line[c] else {} for c in ("before", "after"))
-    return [f"{safe(c)}: {quoted(before.get(c))} -> {quoted(after[c])}" for c in after]
+
+    def told(column: str, value: Any) -> str:
+        return quoted(called.get((line["side"], line["table_name"], column, str(value)), value))
+
+    return [f"{safe(c)}: {told(c, before.get(c))} -> {told(c, after[c])}" for c in after]
 
 
 def _compared(before: dict[Place, Line], after: dict[Place, Line]) -> pd.DataFrame:
@@ -109,7 +152,7 @@ def _compared(before: dict[Place, Line], after: dict[Place, Line]) -> pd.DataFra
             change, what = ("new", "") if old is None else ("gone", "")
             what = "; ".join(safe(d) for d in row["details"][:3])
         elif old["outcome"] != new["outcome"]:
-            change, what = "changed", f"{old['outcome']} -> {new['outcome']}: " + "; ".join(safe(d) for d in new["details"][:3])
+            change, what = "changed", "; ".join(safe(d) for d in new["details"][:3])
         elif old["details"] != new["details"]:
             gone, come = (
                 [d for d in old["details"] if d not in new["details"]],
@@ -123,11 +166,12 @@ def _compared(before: dict[Place, Line], after: dict[Place, Line]) -> pd.DataFra
             continue
         found.append((change, place[0], place[1], row.get("local_key"), row.get("integration_key"), row["name"], old["outcome"] if old else "",
                       new["outcome"] if new else "", what))  # fmt: skip
+    found.sort(key=lambda line: ORDER.index(line[0]))
     return pd.DataFrame(found, columns=list(DIFFERENCES))
 
 
 def differences_sentence(frame: pd.DataFrame) -> str:
-    counts = {c: int((frame["change"] == c).sum()) for c in ("new", "gone", "changed")}
+    counts = {c: int((frame["change"] == c).sum()) for c in ORDER}
     return ", ".join(f"{n:,} {c}" for c, n in counts.items()) + "." if len(frame) else "No difference."
 
 

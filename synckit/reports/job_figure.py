@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from synckit.reports.plan_figure import GREY, PlanFigure
-from synckit.reports.wording import number, safe
+from synckit.reports.wording import number
 
 if TYPE_CHECKING:
     from synckit.reports.job_report import Report
@@ -21,6 +21,8 @@ BARS = 12
 
 def job_figure(report: Report) -> Figure:
     """Two panels: a bar per run (the latest first to the right), and the causes with most victims."""
+    from synckit.reports.job_report import cause_labels
+
     runs, causes = report.frames["runs"].tail(40), report.frames["causes"].head(BARS)
     rows = max(len(causes), 3)
     figure = PlanFigure(figsize=(9, 2.9 + 0.32 * rows), layout="constrained")
@@ -41,7 +43,7 @@ def job_figure(report: Report) -> Figure:
     if any(base):
         over.legend(frameon=False, labelcolor=GREY, fontsize=8, ncols=4, loc="upper left")
         over.set_ylim(0, max(base) * 1.3)
-    labels = [f"{_cut(safe(c.title), 64 - len(str(c.mapping)))} ({_cut(safe(c.mapping), 40)})" for c in causes.itertuples()]
+    labels = [_cut(label, 68) for label in cause_labels(causes)]
     victims = [int(v) for v in causes["victims"]]
     bars = by.barh(range(len(labels)), victims, color=COLOURS["failed"], height=0.6)
     by.bar_label(bars, [number(v) for v in victims], padding=4, color=GREY, fontsize=9)

@@ -15,7 +15,7 @@ from synckit.reports.frame_html import STYLE, escaped, table_html
 from synckit.reports.job_figure import svg
 from synckit.reports.plan_figure import GREY
 from synckit.reports.plan_text import cell_text
-from synckit.reports.wording import count_of, number, safe
+from synckit.reports.wording import count_of, number
 
 if TYPE_CHECKING:
     from synckit.reports.job_report import Report
@@ -88,9 +88,14 @@ def job_html(report: Report) -> str:
 
 def job_fragment(report: Report) -> str:
     """The report as a notebook shows it: the sentence and its main tables, in the notebook's theme."""
-    from synckit.reports.job_report import SECTIONS, TEXT_SECTIONS, short
+    from synckit.reports.job_report import SECTIONS, TEXT_SECTIONS, short, unlike_planned
 
-    tables = "".join(table_html(short(n, report.frames[n]), t) for n, t in SECTIONS if n in TEXT_SECTIONS and len(report.frames[n]))
+    tables = ""
+    for n, t in SECTIONS:
+        frame, note = unlike_planned(report.frames[n]) if n == "planned" else (report.frames[n], "")
+        if n in TEXT_SECTIONS and len(frame):
+            tables += table_html(short(n, frame), t)
+        tables += f"<p>{t}. {note}</p>" if note else ""
     return f'{STYLE}<div class="synckit"><p><b>{escaped(report.title)}</b>: {escaped(report.sentence())}</p>{tables}</div>'
 
 
@@ -134,11 +139,11 @@ def _told(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _planned(frame: pd.DataFrame) -> str:
     """The lines that differ; those that came about as planned are counted."""
-    other = frame[frame["difference"] != 0]
-    if not len(other):
-        return f'<p class="soft">{count_of(len(frame), "number", "numbers")} looked at: as planned.</p>'
-    as_planned = f'<p class="soft">{count_of(len(frame) - len(other), "other number", "other numbers")}: as planned.</p>'
-    return _table(other.head(ROWS)) + _capped(min(ROWS, len(other)), len(other)) + as_planned
+    from synckit.reports.job_report import unlike_planned
+
+    other, note = unlike_planned(frame)
+    as_planned = f'<p class="soft">{note}</p>' if note else ""
+    return (_table(other.head(ROWS)) + _capped(min(ROWS, len(other)), len(other)) if len(other) else "") + as_planned
 
 
 def _jobs(report: Report) -> str:
@@ -185,6 +190,8 @@ def _jobs(report: Report) -> str:
 def _causes(report: Report) -> str:
     frame = report.frames["causes"]
     shown = frame[["title", "mapping", "field", "value", "what", "victims", "trend", "by_mapping", "remedy"]].head(ROWS)
+    if "named" in frame:
+        shown["value"] = frame["named"].where(frame["named"] != "", frame["value"])
     shown = _told(shown.assign(field=_fields(shown["field"]))).rename(columns={"what": "message"})
     return _table(shown, {"victims": [f"errors-{_slug(c)}" for c in frame["cause"]]}) + _capped(len(shown), len(frame))
 
@@ -196,7 +203,9 @@ def _fields(names: pd.Series) -> pd.Series:
 
 def _called(causes: pd.DataFrame) -> dict[str, str]:
     """What the errors behind a cause are called."""
-    return {str(c.cause): f"{c.title} ({' '.join(safe(v) for v in (c.mapping, c.value) if v)})" for c in causes.itertuples()}
+    from synckit.reports.job_report import cause_labels
+
+    return dict(zip(map(str, causes["cause"]), cause_labels(causes), strict=True))
 
 
 def _groups(frame: pd.DataFrame, by: list[str], prefix: str, titles: dict[str, str]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from synckit.diagnosis.causes import CAUSES, causes, error_lines, victims_of
+from synckit.diagnosis.naming import plain_messages, with_records
 from synckit.errors import SynckitError
 from synckit.planning.tables import COUNTERS
 from synckit.reports.plan_text import frame_view, lines_of, plain
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 PLANNED = tuple(f"planned_{c}" for c in COUNTERS)
 JOB_COLUMNS = ("run_id", "mapping", "direction", "type", "status", "started", "finished", "duration", "rows_per_second", *COUNTERS, *PLANNED, "message", "id")  # fmt: skip
-WRITE_COLUMNS = ("id", "run_id", "job_id", "mapping", "direction", "step", "side", "table_name", "op", "local_key", "integration_key", "state", "error", "at")  # fmt: skip
+WRITE_COLUMNS = ("id", "run_id", "job_id", "mapping", "direction", "step", "side", "table_name", "op", "record", "local_key", "integration_key", "state", "error", "at")  # fmt: skip
 #: Sections in the order of every rendering: name of the frame, its title.
 SECTIONS = (
     ("runs", "Runs: outcomes over time"),
@@ -94,8 +95,13 @@ class Report:
         parts = [safe(self.title), self.sentence()]
         titles = dict(SECTIONS)
         for name in TEXT_SECTIONS:
-            if len(self.frames[name]):
-                parts += ["", titles[name], plain(frame_view(short(name, self.frames[name]), 20), 120)]
+            frame, note = self.frames[name], ""
+            if name == "planned":
+                frame, note = unlike_planned(frame)
+            if len(frame) or note:
+                parts += ["", titles[name]]
+                parts += [plain(frame_view(short(name, frame), 20), 120)] if len(frame) else []
+                parts += [note] if note else []
         return "\n".join(parts)
 
     def to_html(self, path: str | Path | None = None) -> str:
@@ -159,15 +165,37 @@ def short(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """The columns of a section that fit a narrow place; counters that are 0 everywhere are left out."""
     kept = [c for c in frame.columns if c in COUNTERS and len(frame) and frame[c].fillna(0).any()]
     if name in ("runs", "jobs"):
-        first = (
-            ["run_id", "started", "status"]
-            if name == "runs"
-            else ["run_id", "mapping", "direction", "status", "duration", "rows_per_second"]
-        )
-        return frame[[*(c for c in first if c in frame), *kept]]
-    wanted = {"causes": ["title", "mapping", "value", "victims", "open", "trend"], "skipped": ["mapping", "local_key", "message", "at", "days"],
+        first = ["run_id", "started", "status"] if name == "runs" else ["run_id", "mapping", "direction", "status", "duration"]
+        return frame[[*(c for c in first if c in frame), *kept]].rename(columns={"duration": "seconds"})
+    if name == "causes" and "named" in frame:
+        frame = frame.assign(value=frame["named"].where(frame["named"] != "", frame["value"]))
+    if name == "skipped" and "record" in frame:  # by name; by key what is gone
+        frame = frame.assign(record=frame["record"].where(frame["record"] != "", frame["local_key"]))
+    wanted = {"causes": ["title", "mapping", "value", "victims", "open", "trend"], "skipped": ["mapping", "record" if "record" in frame else "local_key", "message", "at", "days"],
               "decisions": ["at", "operator", "mapping", "kind", "local_key", "value"]}.get(name)  # fmt: skip
     return frame if wanted is None else frame[[c for c in wanted if c in frame]]
+
+
+def unlike_planned(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Of "planned" the lines that differ, and a sentence on those that came about as planned; "" where there are none."""
+    other = frame[frame["difference"] != 0] if len(frame) else frame
+    n = len(frame) - len(other)
+    return (
+        other,
+        f"{count_of(n, *(('other number', 'other numbers') if len(other) else ('number', 'numbers')))}: as planned." if n else "",
+    )
+
+
+def cause_labels(causes: pd.DataFrame) -> list[str]:
+    """What each cause is called in a figure or above its errors; two causes never alike."""
+    found: list[str] = []
+    for c in causes.to_dict("records"):
+        place = " ".join(safe(v) for v in (c["mapping"], c.get("named") or c["value"]) if v)
+        label = f"{safe(c['title'])} ({place})" if place else safe(c["title"])
+        if label in found:
+            label = f"{label}: {safe(c['what'])}"
+        found.append(label if label not in found else f"{label} [{safe(c['cause'])}]")
+    return found
 
 
 def _cell(value: Any) -> Any:
@@ -195,7 +223,8 @@ def report(
     ws: Workspace, run: int | None = None, since: str | datetime | None = None, mapping: str | None = None, *, values: bool = False
 ) -> Report:
     """The report of one run (the last one where nothing is said), or of all runs since a moment (UTC, "2026-01-31" or a datetime),
-    of all mappings or one. `values` adds the frame `fields`: every field written, old and new. Reads only the ledger."""
+    of all mappings or one. `values` adds the frame `fields`: every field written, old and new. Reads the ledger, and from the systems what
+    records are called now."""
     name = None if mapping is None else ws.description.mapping(mapping).name
     runs = every_run = ws.ledger.runs().to_pandas()
     if run is not None and since is not None:
@@ -222,6 +251,8 @@ def report(
         lines = ws.ledger.journal(mapping=name).to_pandas()
         lines = _where(lines, lines["run_id"].isin(numbers))
     decisions = _decided(ws.ledger.decisions(name).to_pandas(), every_run, numbers)
+    skipped = ws.skipped(name)
+    errors, skipped = (with_records(ws, f.assign(message=plain_messages(ws, f))) for f in (errors, skipped))
     of = (
         f"run {run}"
         if run is not None
@@ -240,8 +271,8 @@ def report(
         jobs,
         errors,
         grouped,
-        ws.skipped(name),
-        lines,
+        skipped,
+        with_records(ws, lines),
         decisions,
         ws.clock(),
         values,
@@ -385,4 +416,4 @@ def moment_of(since: str | datetime) -> pd.Timestamp:
     return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
 
 
-__all__ = ["SECTIONS", "Report", "built", "moment_of", "report", "short", "write_workbook"]
+__all__ = ["SECTIONS", "Report", "built", "cause_labels", "moment_of", "report", "short", "unlike_planned", "write_workbook"]

@@ -233,9 +233,17 @@ def frame_view(frame: pd.DataFrame, limit: int | None = None) -> Group:
     shown = frame if limit is None else frame.head(limit)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), show_edge=False)
     for name in shown.columns:
-        whole = _is_number(shown[name]) or name in ("mapping", "pass", "direction", "status", "disposition")
-        justify = "right" if _is_number(shown[name]) else "left"
-        table.add_column(Text(str(name).replace("_", " ")), justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
+        heading, is_number = str(name).replace("_", " "), _is_number(shown[name])
+        # a heading breaks between words alone; a number never breaks
+        widths = [len(word) for word in heading.split()] + ([len(cell_text(v)) for v in shown[name]] if is_number else [])
+        whole = name in ("mapping", "pass", "direction", "status", "disposition")
+        table.add_column(
+            Text(heading),
+            justify="right" if is_number else "left",
+            overflow="fold",
+            no_wrap=whole,
+            min_width=max(widths, default=1),
+        )
     for row in shown.itertuples(index=False, name=None):
         table.add_row(*(Text(cell_text(value)) for value in row))
     parts: list[RenderableType] = [table]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from world import MakeWorld, World, guid, mapping
 
 from synckit.applying.refusals import to_accept
 from synckit.cli import main
+from synckit.demo import make_demo
 from synckit.diagnosis.compare import compare_plans, compare_runs
 from synckit.planning.plan import Plan
+from synckit.workspace import open_workspace
 
 
 @pytest.fixture
@@ -107,15 +110,37 @@ def test_the_exit_code_tells_a_script(w: World, run: Callable[..., tuple[int, st
     w.close()
     assert run("compare", one, one)[:2] == (0, "No difference.\n")
     code, out, _ = run("compare", one, other)
-    assert code == 2 and "0 new, 1 gone, 0 changed." in out and "Customer A" in out
+    assert code == 2 and "0 new, 0 changed, 1 gone." in out and "Customer A" in out
     code, out, _ = run("compare", one, other, "--json")
     assert code == 2 and [d["change"] for d in json.loads(out)] == ["gone"]
     assert run("compare", "1", "1", "-w", w.path)[0] == 0
 
 
+def test_what_is_new_comes_first_then_what_changed_then_what_is_gone(w: World) -> None:
+    before = w.plan("CUSTOMER")
+    w.local.delete("customer", "A")
+    w.local.edit("customer", "K", name="Renamed again")
+    w.local.add("customer", "D", no="D", name="Customer D")
+    assert compare_plans(before, w.plan("CUSTOMER"))["change"].tolist() == ["new", "changed", "gone"]
+
+
+def test_runs_show_the_pass_as_plans_do_and_name_what_a_rule_wrote_elsewhere(tmp_path: Path) -> None:
+    with open_workspace(make_demo(tmp_path / "demo")) as ws:
+        ws.apply(ws.plan_full(), accept=list(ws.order))
+        ws.apply(ws.plan_modified())
+        found = compare_runs(ws, 2, 1)
+    assert set(found["pass"]) == {"to", "from"}
+    keys = found["local_key"].where(found["local_key"].notna(), found["integration_key"])
+    assert not (found["name"] == keys).any(), found[found["name"] == keys]
+    assert 'primarycontactid: blank -> "Signe Skovsgård"' in found["what"].tolist()  # not the key of the contact
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("-1", "2"), "-1 is no run. Runs are numbered from 1 on"),
+        (("1", "--jsn"), "There is no option --jsn."),
+        (("1", "1", "--limit", "0"), "--limit 0 would show nothing."),
         (("1", "9"), "There is no run 9."),
         (("one.plan", "missing.plan"), "missing.plan"),
         (("1", "one.plan"), "are not of one sort"),

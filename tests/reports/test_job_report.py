@@ -7,6 +7,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from synckit.demo import make_demo
 from synckit.diagnosis.causes import grouped, with_causes
 from synckit.errors import SynckitError
 from synckit.planning.tables import COUNTERS
-from synckit.reports.job_report import SECTIONS, Report, built
+from synckit.reports.job_report import SECTIONS, Report, built, cause_labels
+from synckit.reports.plan_text import frame_view, plain
 from synckit.workspace import Workspace, open_workspace
 
 
@@ -261,3 +263,34 @@ def test_a_hundred_thousand_changes_stay_below_two_megabytes(report: Report) -> 
     links, anchors = (set(re.findall(pattern, page)) for pattern in (r' href="#([^"]+)"', r' id="([^"]+)"'))
     assert links <= anchors | {"skipped"}
     assert "of 100,000 shown" in page
+
+
+def test_headings_are_never_cut_in_a_terminal(report: Report) -> None:
+    text = report.to_text()
+    for heading in ("seconds", "inserted", "modified", "unchanged", "skipped", "failed"):
+        assert heading in text
+    narrow = plain(frame_view(pd.DataFrame({"rows_per_second": [1.5], "message": ["x" * 200]}), None), 40)
+    assert "second" in narrow and "1.50" in narrow
+
+
+def test_planned_beside_actual_shows_the_differences_and_counts_the_rest(report: Report) -> None:
+    assert f"Planned beside actual\n{len(report['planned'])} numbers: as planned." in report.to_text()
+    planned = report["planned"].copy()
+    planned.loc[len(planned) - 1, ["actual", "difference"]] = [7777, 7770]  # far below the first twenty
+    other = replace(report, frames={**report.frames, "planned": planned})
+    part = other.to_text().partition("Planned beside actual")[2].partition("\n\n")[0]
+    assert "7,777" in part and part.count("\n") == 4 and f"{len(planned) - 1} other numbers: as planned." in part
+    assert "7,777" in other._repr_html_()
+
+
+def test_no_two_causes_have_one_name_in_the_figure() -> None:
+    def line(value: str, mapping: str = "SALESPEOPLE", code: str = "lookup_not_coupled") -> dict[str, object]:
+        said = f'Salesperson Code "{value}" must be coupled first: {mapping} has no coupled record with that key.'
+        return {"run_id": 1, "at": None, "mapping": "CUSTOMER", "direction": "to_integration", "local_key": value, "integration_key": None,
+                "field": "Salesperson Code", "code": code, "value": value, "message": said}  # fmt: skip
+
+    failed = [{**line(v, code="failed"), "message": m} for v, m in (("1", "A trigger refused it"), ("2", "A lock was held"))]
+    causes = grouped(with_causes([line("ZV"), line("AB"), *failed], lambda mapping, lines: {}))
+    labels = cause_labels(causes)
+    assert len(set(labels)) == 4
+    assert {"Referenced record is not coupled (SALESPEOPLE ZV)", "Referenced record is not coupled (SALESPEOPLE AB)"} <= set(labels)
