@@ -18,7 +18,7 @@ from synckit.diagnosis.captions import captions, english_of, folded, is_total
 from synckit.errors import SynckitError
 from synckit.mapping.schema import nearest
 from synckit.planning.tables import COUNTERS
-from synckit.reports.wording import count_of
+from synckit.reports.wording import count_of, safe
 from synckit.systems.file_formats import _cell, decoded
 from synckit.systems.local_formats import _DATES, _NUMBERS
 
@@ -55,6 +55,8 @@ GUID = re.compile(r"\{?[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?")
 _SHORT_YEAR = re.compile(r"^(\d{1,2}[./-]\d{1,2}[./-])(\d{2})(?!\d)")
 
 Rows = list[list[str]]
+#: In the place of a workbook's rows: a report that was saved among the exports, whose sheets look like lists.
+OWN_REPORT: Rows = []
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------------------
@@ -83,7 +85,21 @@ def sources(source: str | Path | Sequence[str | Path]) -> Iterable[tuple[str, Ro
     elif path.suffix.lower() == ".xlsx":
         yield from _sheets(path)
     else:
-        yield path.name, _lines(decoded(path.read_bytes()))
+        data = path.read_bytes()
+        _must_be_text(path, data)
+        yield path.name, _lines(decoded(data))
+
+
+def _must_be_text(path: Path, data: bytes) -> None:
+    """Raises SynckitError where a file is no text, with how it is to be given instead."""
+    if data.startswith(b"SQLite format 3"):
+        raise SynckitError(
+            f"{path} is a SQLite database, not an export. Its tables are read where it is given as a URL: sqlite:///{path}"
+        )
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise SynckitError(f"{path} is a workbook or an archive, not text. Save it as an Excel workbook whose name ends in .xlsx.")
+    if b"\0" in data[:4096] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise SynckitError(f"{path} is no text: it cannot be read as CSV.")
 
 
 def _sheets(path: Path) -> Iterable[tuple[str, Rows]]:
@@ -91,6 +107,10 @@ def _sheets(path: Path) -> Iterable[tuple[str, Rows]]:
 
     try:
         with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+            first = next(book.worksheets[0].iter_rows(max_row=1, values_only=True), ()) if book.worksheets else ()
+            if book.sheetnames[:1] == ["Report"] and any(str(c).startswith("Job report") for c in first[:1]):
+                yield path.name, OWN_REPORT
+                return
             for sheet in book.worksheets:
                 yield f"{path.name}, {sheet.title}", [[_cell(c) or "" for c in row] for row in sheet.iter_rows(values_only=True)]
     except Exception as problem:  # some of what is wrong with a workbook shows only when its sheets are read
@@ -201,6 +221,9 @@ class Lists:
         self.notes: list[str] = []
 
     def take(self, place: str, rows: Rows) -> None:
+        if rows is OWN_REPORT:
+            self.notes.append(f"{place}: a report that synckit wrote, not an export; left out.")
+            return
         heads = [(n, *_kind(row, self.columns)) for n, row in enumerate(rows[:15])]
         hit = max((h for h in heads if h[1]), key=lambda h: len(h[2]), default=None)
         if hit is None:
@@ -246,7 +269,7 @@ class Lists:
         """A note of what is no list that is known: its columns, and how to say what they are."""
         head = [c.strip() for c in max(rows[:15], key=lambda row: sum(bool(c.strip()) for c in row), default=[]) if c.strip()]
         self.notes.append(
-            f"{place}: not a list that is known; its columns are {', '.join(head)[:300] or 'none'}."
+            f"{place}: not a list that is known; its columns are {safe(', '.join(head)[:300]) or 'none'}."
             + (f"{nearest(head[0], list(_ENGLISH.values()))} {_how_to_state(head[0], 'Start Date/Time')}" if head else "")
         )
 

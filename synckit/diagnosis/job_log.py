@@ -25,6 +25,7 @@ STANDARD = {"3": ("Payment Terms", "PAYMENT TERMS"), "4": ("Currency", "CURRENCY
             "13": ("Salesperson/Purchaser", "SALESPEOPLE"), "18": ("Customer", "CUSTOMER"), "23": ("Vendor", "VENDOR"),
             "291": ("Shipping Agent", "SHIPPING AGENT"), "5050": ("Contact", "CONTACT")}  # fmt: skip
 NO_MAPPING = "not told"
+SOLVED = "means no more than: not failed again. Business Central does not retry a create that has failed, so look whether the record is there."
 SHOWN = 20
 
 
@@ -44,7 +45,9 @@ class JobLog:
     def causes(self, mapping: str | None = None) -> pd.DataFrame:
         """Errors by root cause with trend over the days of the log (columns: synckit.diagnosis.causes.CAUSES)."""
         errors = self.errors if mapping is None else self.errors[self.errors["mapping"] == mapping]
-        latest = {str(m): int(n) for m, n in self.jobs.groupby("mapping")["run_id"].max().items()} if len(self.jobs) else {}
+        # what is running still says nothing yet of what fails; a list without ends is taken as it is
+        ended = self.jobs[self.jobs["finished"].notna()] if self.jobs["finished"].notna().any() else self.jobs
+        latest = {str(m): int(n) for m, n in ended.groupby("mapping")["run_id"].max().items()} if len(ended) else {}
         newest = max([*latest.values(), *(int(n) for n in self.errors["run_id"])], default=0)
         skipped = {str(r).casefold() for c in ("local_key", "integration_key") for r in self.skipped[c].dropna()}
 
@@ -75,6 +78,8 @@ class JobLog:
         empty = pd.DataFrame(columns=["run_id", "at"])
         scope = {"from": "a job log brought along", "mapping": mapping or "all", "jobs": len(jobs), "errors": len(errors),
                  "skipped": len(skipped), "mappings": len(self.mappings), "couplings": len(self.couplings), "times": "as the log has them"}  # fmt: skip
+        if (causes["trend"] == "solved").any():
+            scope["solved"] = SOLVED
         title = "Job report of a log" + (f", since {since}" if since is not None else "") + (f", {mapping}" if mapping else "")
         report = built(title, scope, days, jobs, errors, causes, skipped, empty, empty, last.to_pydatetime())
         return replace(report, frames={**report.frames, "mappings": self._set_up(report["mappings"], mapping)})
@@ -169,7 +174,7 @@ def read_job_log(
         lists.take(place, rows)
     if not lists.frames:
         raise SynckitError(
-            f"{source} holds none of the lists of Business Central. Export Integration Synchronization Jobs or Errors, with their headers."
+            f"{', '.join(map(str, source)) if isinstance(source, (list, tuple)) else source} holds none of the lists of Business Central. Export Integration Synchronization Jobs or Errors, with their headers."
             + "".join(f" {note}" for note in lists.notes[:3])
         )
     raw = {k: pd.concat(v, ignore_index=True) for k, v in lists.frames.items()}
@@ -190,7 +195,10 @@ def read_job_log(
         notes.append(f"{count_of(len(unclassified), 'message is', 'messages are')} not in the catalogue, grouped by wording: {named}"
                      + (f"; {count_of(len(kinds) - 3, 'more wording', 'more wordings')}" if len(kinds) > 3 else "") + ".")  # fmt: skip
     formats = pd.DataFrame(lists.formats, columns=["place", "list", "read as", "rows"])
-    return JobLog(jobs, errors, _skipped(raw.get("skipped"), couplings, names), names.mappings, couplings, formats, tuple(notes))
+    log = JobLog(jobs, errors, _skipped(raw.get("skipped"), couplings, names), names.mappings, couplings, formats)
+    if (log.causes()["trend"] == "solved").any():
+        notes.append(f'"solved" {SOLVED}')
+    return replace(log, notes=tuple(notes))
 
 
 # -- what the lists mean -----------------------------------------------------------------------------------------------------------

@@ -35,7 +35,8 @@ NOTES = {
     "runs": "One line per run. The numbers count records by what became of them.",
     "jobs": "One line per mapping and direction. A number leads to its rows; in red what the plan had said where it differs.",
     "planned": "What the plans had said beside what came about, where they differ.",
-    "causes": "Errors with the same cause are one line, and each record counts once. The number leads to the errors.",
+    "causes": "Errors with the same cause are one line, and each record counts once. The number leads to the errors. "
+    "Solved: no record of it has failed since.",
     "errors": "Every error that was booked, by cause. Groups that are open are printed open.",
     "skipped": "Records that failed twice for the same reason: runs leave them out until someone retries them.",
     "written": "Rows as they were written. Step 2 completes a record written or compared before (a reference that had to exist first); jobs do "

@@ -171,3 +171,59 @@ def test_in_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         main(["read-log", str(tmp_path), "--html", str(tmp_path / "r.html")])
     said = capsys.readouterr().out
     assert not left.value.code and "40 records, new: Referenced record is not coupled" in said and (tmp_path / "r.html").exists()
+
+
+def test_a_report_saved_among_the_exports_is_left_out(tmp_path: Path) -> None:
+    write(tmp_path, "jobs.csv", GERMAN_JOBS)
+    synckit.read_job_log(tmp_path).report().to_excel(tmp_path / "report.xlsx")
+    log = synckit.read_job_log(tmp_path)
+    assert len(log.jobs) == 3
+    assert "report.xlsx: a report that synckit wrote, not an export; left out." in log.notes
+    with pytest.raises(SynckitError, match=r"none of the lists .* report.xlsx: a report that synckit wrote"):
+        synckit.read_job_log(tmp_path / "report.xlsx")
+
+
+def test_a_job_that_is_still_running_solves_nothing(tmp_path: Path) -> None:
+    """The errors of the 21st still count while a job of the 22nd has not ended."""
+    running = "22.11.2026 08:00;;CUSTOMER;ToIntegrationTable;Synchronization;0;0;0;\n"
+    write(tmp_path, "jobs.csv", GERMAN_JOBS.replace("Total;", f"{running}Total;"))
+    write(tmp_path, "errors.csv", error_lines())
+    log = synckit.read_job_log(tmp_path)
+    assert log.jobs["status"].tolist()[0] == "running"
+    assert log.causes()["trend"].tolist() == ["new"]
+
+
+def test_solved_says_that_it_means_not_failed_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = "22.11.2026 08:00;22.11.2026 08:01;CUSTOMER;ToIntegrationTable;Synchronization;0;0;0;\n"
+    write(tmp_path, "jobs.csv", GERMAN_JOBS.replace("Total;", f"{ended}Total;"))
+    write(tmp_path, "errors.csv", error_lines())
+    log = synckit.read_job_log(tmp_path)
+    assert log.causes()["trend"].tolist() == ["solved"]
+    said = "not failed again. Business Central does not retry a create that has failed"
+    assert said in log.notes[-1] and said in log.report().to_html() and said in log.report().to_dict()["scope"]["solved"]
+    with pytest.raises(SystemExit):
+        main(["read-log", str(tmp_path)])
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert "solved" not in synckit.read_job_log(tmp_path / "jobs.csv").report().scope
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("log.db", b"SQLite format 3\0\x10\0", r"log.db is a SQLite database, not an export. .* URL: sqlite:///"),
+        ("jobs.xls", b"\xd0\xcf\x11\xe0\xa1\xb1", r"jobs.xls is a workbook or an archive, not text. Save it .* \.xlsx"),
+        ("jobs.csv", b"a,b\n\0\0\x01", r"jobs.csv is no text"),
+    ],
+)
+def test_what_is_no_text_is_refused_by_name_without_its_bytes(tmp_path: Path, name: str, data: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(SynckitError, match=said) as refused:
+        synckit.read_job_log(tmp_path / name)
+    assert str(refused.value).isprintable()
+
+
+def test_several_sources_are_named_as_people_write_them(tmp_path: Path) -> None:
+    one, other = write(tmp_path, "a.csv", "x,y\n1,2\n"), write(tmp_path, "b.csv", "x,y\n1,2\n")
+    with pytest.raises(SynckitError) as refused:
+        synckit.read_job_log([str(one), str(other)])
+    assert str(refused.value).startswith(f"{one}, {other} holds none of the lists")
