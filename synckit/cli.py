@@ -22,7 +22,7 @@ from synckit.planning.plan import Plan
 from synckit.planning.planfile import load_plan
 from synckit.reports.plan_lists import changes_list, dispositions_of, records_list
 from synckit.reports.plan_text import frame_view, lines_of, plan_view
-from synckit.reports.wording import safe
+from synckit.reports.wording import UNKNOWN_ERROR, safe
 from synckit.waiting import heard_by, waiting
 from synckit.workspace import Workspace
 
@@ -394,7 +394,7 @@ def skipped(
     with opened(workspace) as ws:
         table = ws.skipped(mapping)
         if not as_json:
-            message = table["message"].fillna("").replace("", "No error of it is known here.")
+            message = table["message"].fillna("").replace("", UNKNOWN_ERROR)
             table = cli_diagnosis.readable(ws, table.assign(message=message)).assign(since=table["at"])[
                 ["mapping", "record", "since", "message"]
             ]

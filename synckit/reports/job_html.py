@@ -15,7 +15,7 @@ from synckit.reports.frame_html import STYLE, escaped, table_html
 from synckit.reports.job_figure import svg
 from synckit.reports.plan_figure import GREY
 from synckit.reports.plan_text import cell_text
-from synckit.reports.wording import count_of, number
+from synckit.reports.wording import UNKNOWN_ERROR, count_of, number
 
 if TYPE_CHECKING:
     from synckit.reports.job_report import Report
@@ -121,7 +121,7 @@ def _section(report: Report, name: str) -> str:
         return _table(_told(shown), links) + _capped(len(shown), len(frame))
     if name == "skipped":
         shown = shown.drop(columns=[c for c in ("id", "job_id", "code") if c in shown])
-        shown = shown.assign(message=shown["message"].fillna("").replace("", "No error of it is known here."))
+        shown = shown.assign(message=shown["message"].fillna("").replace("", UNKNOWN_ERROR))
     return _table(_told(shown)) + _capped(len(shown), len(frame))
 
 

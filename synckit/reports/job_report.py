@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from synckit.diagnosis.naming import plain_messages, with_records
 from synckit.errors import SynckitError
 from synckit.planning.tables import COUNTERS
 from synckit.reports.plan_text import frame_view, lines_of, plain
-from synckit.reports.wording import count_of, safe
+from synckit.reports.wording import UNKNOWN_ERROR, count_of, safe
 from synckit.waiting import waiting
 
 if TYPE_CHECKING:
@@ -149,8 +150,13 @@ def write_workbook(
         for title, frame in frames.items():
             sheet = _sheet(book, title[:31], list(frame.columns), len(frame), str(path))
             _fill(sheet, (tuple(_cell(v) for v in line) for line in frame.itertuples(index=False, name=None)), told)
-    try:
+    if not isinstance(target, Path):
         book.save(target)
+        return
+    whole = io.BytesIO()  # a workbook that cannot be written must not be cut off half way
+    book.save(whole)
+    try:
+        target.write_bytes(whole.getvalue())
     except OSError as error:
         raise SynckitError(f"{target} cannot be written: {error.strerror or error}.") from None
 
@@ -171,6 +177,7 @@ def short(name: str, frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.assign(value=frame["named"].where(frame["named"] != "", frame["value"]))
     if name == "skipped" and "record" in frame:  # by name; by key what is gone
         frame = frame.assign(record=frame["record"].where(frame["record"] != "", frame["local_key"]))
+        frame = frame.assign(message=frame["message"].fillna("").replace("", UNKNOWN_ERROR))
     wanted = {"causes": ["title", "mapping", "value", "victims", "open", "trend"], "skipped": ["mapping", "record" if "record" in frame else "local_key", "message", "at", "days"],
               "decisions": ["at", "operator", "mapping", "kind", "local_key", "value"]}.get(name)  # fmt: skip
     return frame if wanted is None else frame[[c for c in wanted if c in frame]]

@@ -18,6 +18,9 @@ from synckit.planning.tables import FAILING, records_in
 
 PASS_WORDS = {"to": "local to integration", "from": "integration to local"}
 
+#: In the place of a message that neither the ledger nor a log has.
+UNKNOWN_ERROR = "No error of it is known here."
+
 
 @dataclass(frozen=True)
 class Action:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
 import sqlite3
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -294,3 +296,14 @@ def test_no_two_causes_have_one_name_in_the_figure() -> None:
     labels = cause_labels(causes)
     assert len(set(labels)) == 4
     assert {"Referenced record is not coupled (SALESPEOPLE ZV)", "Referenced record is not coupled (SALESPEOPLE AB)"} <= set(labels)
+
+
+def test_a_workbook_that_cannot_be_written_says_so_and_nothing_else(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ignored: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    with pytest.raises(SynckitError, match=r"r\.xlsx cannot be written: No such file or directory\."):
+        report.to_excel(tmp_path / "nowhere" / "r.xlsx")
+    gc.collect()
+    assert not ignored
