@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from synckit.cli import app
 from synckit.demo import data_folder, make_demo, rows_of
+from synckit.diagnosis.explain import Explanation
 from synckit.diagnosis.helping import word
 from synckit.errors import SynckitError
 from synckit.planning.plan import Plan
@@ -34,22 +35,23 @@ def plans(demo: Workspace) -> list[Plan]:
     return [demo.plan_modified(), demo.plan_full()]
 
 
-def test_every_planted_case_reads_as_written_down(demo: Workspace, plans: list[Plan]) -> None:
+@pytest.fixture(scope="module")
+def all_told(demo: Workspace, plans: list[Plan]) -> list[tuple[dict[str, str], Explanation]]:
+    """Every planted case, and what is told of it."""
+    return [(case, demo.explain(case["mapping"], **{case["side"]: case["key"]}, plan=plans)) for case in CASES]
+
+
+def test_every_planted_case_reads_as_written_down(all_told: list[tuple[dict[str, str], Explanation]]) -> None:
     """UPDATE_GOLDEN=1 writes the file anew; then read it."""
-    parts = []
-    for case in CASES:
-        told = demo.explain(case["mapping"], **{case["side"]: case["key"]}, plan=plans)
-        parts.append(f"{'=' * 100}\n{case['case']}: {case['what']}\n\n{told.to_text()}\n")
-    text = "\n".join(parts)
+    text = "\n".join(f"{'=' * 100}\n{case['case']}: {case['what']}\n\n{told.to_text()}\n" for case, told in all_told)
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")
     assert text == GOLDEN.read_text(encoding="utf-8")
 
 
-def test_what_it_says_of_a_run_is_what_the_plan_says(demo: Workspace, plans: list[Plan]) -> None:
+def test_what_it_says_of_a_run_is_what_the_plan_says(plans: list[Plan], all_told: list[tuple[dict[str, str], Explanation]]) -> None:
     full = plans[1].records(all_rows=True)
-    for case in CASES:
-        told = demo.explain(case["mapping"], **{case["side"]: case["key"]}, plan=plans)
+    for case, told in all_told:
         mine = full[(full["mapping"] == case["mapping"]) & (full[f"{case['side']}_key"] == case["key"])]
         said = {(p["pass"], p["disposition"]) for p in told["full_run"]["passes"] if p["code"] not in ("no_source", "not_due")}
         planned = set(zip(mine["pass"], mine["disposition"], strict=True))
