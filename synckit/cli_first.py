@@ -30,7 +30,7 @@ def activation() -> str:
 
 
 def demo(
-    folder: Annotated[str, typer.Argument(help="Where to make the demo.")],
+    folder: Annotated[str, typer.Argument(help="Where to make the demo.")] = "synckit-demo",
     kind: Annotated[str, typer.Option("--kind", help="sqlite: two databases; exports: two folders of CSV files.")] = "sqlite",
     force: Annotated[bool, typer.Option("--force", help="Make an earlier demo in this folder anew.")] = False,
 ) -> None:

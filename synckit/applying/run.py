@@ -25,6 +25,7 @@ from synckit.logs import note
 from synckit.mapping.model import PASS_DIRECTION, Pass
 from synckit.planning import judgements
 from synckit.planning.bind import DESTINATION, SIDES, SOURCE, BoundMapping, Side, bind, carries_alone
+from synckit.planning.judging import judged
 from synckit.planning.plan import Plan
 from synckit.planning.tables import BOOKED_AS_FAILED, CARRIED_OUT, COUNTER_OF, COUPLES, UNMATCHED, WRITES
 
@@ -137,7 +138,14 @@ class Applier:
 
     def _judge(self) -> None:
         """Write down which records were judged not to be the same, each once."""
-        wanted = [(d, a, b) for d in self.plan.decisions if d.kind == judgements.KIND for _, a, b in d.records]
+        stands = judged(self.plan.decisions)  # a pair that was coupled after all is not among them
+        wanted = [
+            (d, a, b)
+            for d in self.plan.decisions
+            if d.kind == judgements.KIND
+            for _, a, b in d.records
+            if (d.mapping, a, b) in stands
+        ]
         lines = {
             (r["mapping"], r["source_key"], r["existing_key"]): (r["source_print"], r["existing_print"])
             for r in (self.plan.base.duplicates.to_pylist() if wanted else ())

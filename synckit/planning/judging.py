@@ -48,9 +48,15 @@ def coupled_pairs(decisions: tuple[Decision, ...]) -> dict[Pair, Decision]:
 
 
 def judged(decisions: tuple[Decision, ...]) -> set[tuple[str, str, str]]:
-    """(mapping, key, key) of the pairs that are not the same, in either order of their keys."""
-    pairs = {(d.mapping, a, b) for d in decisions if d.kind == "not_the_same" for _, a, b in d.records}
-    return pairs | {(m, b, a) for m, a, b in pairs}
+    """(mapping, key, key) of the pairs that are not the same, in either order of their keys: what was said last of a pair counts."""
+    pairs: set[tuple[str, str, str]] = set()
+    for d in decisions:
+        for _, a, b in d.records:
+            if d.kind == "not_the_same":
+                pairs |= {(d.mapping, a, b), (d.mapping, b, a)}
+            elif d.kind == "couple":
+                pairs -= {(d.mapping, a, b), (d.mapping, b, a)}
+    return pairs
 
 
 def with_couples(base: PlanBase, rows: pa.Table, changes: pa.Table, decisions: tuple[Decision, ...]) -> tuple[pa.Table, pa.Table]:

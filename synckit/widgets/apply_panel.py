@@ -16,6 +16,7 @@ from synckit.applying.progress import Progress, Run
 from synckit.applying.refusals import to_accept
 from synckit.applying.run import answer_closing
 from synckit.errors import SynckitError
+from synckit.planning.judging import likely
 from synckit.planning.plan import Plan
 from synckit.planning.tables import COUNTERS, WRITES
 from synckit.reports.plan_html import run_html
@@ -195,13 +196,15 @@ class ApplyPanel(Screen):
         blocks = [text(plan.sentence(), "strong")]
         if not plan.writes:
             return [*blocks, text("There is nothing to write.")]
-        left_out = plan.total("excluded")
+        left_out = int(pc.sum(pc.equal(plan.rows.column("disposition"), "excluded")).as_py() or 0)
         second = pc.and_(pc.equal(plan.rows.column("step"), 2), pc.is_in(plan.rows.column("disposition"), pa.array(WRITES)))
         later = int(pc.sum(second).as_py() or 0)
-        blocks.append(text(f"Apply writes {count_of(plan.writes, 'row', 'rows')}: {named}."
+        apart = plan.writes - sum(n for _, n in sides)
+        told = f"Apply writes {count_of(plan.writes - apart, 'row', 'rows')}: {named}" if named else f"To do: {self._removed()}"
+        blocks.append(text(told + (f"; and to do: {self._removed()}" if named and apart else "") + "."
                            + (f" {number(later)} of them {'is a second step' if later == 1 else 'are second steps'}, which fill in what refers to a record written first." if later else "")
                            + " Each is written only if it is still as it was when the plan was made."
-                           + (f" {count_of(left_out, 'record is', 'records are')} left out by you." if left_out else "")))  # fmt: skip
+                           + (f" {count_of(left_out, 'row is', 'rows are')} left out by you." if left_out else "")))  # fmt: skip
         asked = to_accept(plan)
         if asked:
             blocks.append(
@@ -219,7 +222,7 @@ class ApplyPanel(Screen):
                 }
             )
         ready = all(n in self.accepted for n in asked)
-        label = f"Write {count_of(plan.writes, 'row', 'rows')} to {' and '.join(title for title, n in sides if n)}"
+        label = self._named_writes(sides)
         return [
             *blocks,
             buttons(
@@ -227,10 +230,40 @@ class ApplyPanel(Screen):
             ),
         ]
 
+    def _named_writes(self, sides: list[tuple[str, int]]) -> str:
+        """What the button does: how many rows it writes to which systems, how many of these it deletes, how many couplings it removes."""
+        rows = sum(n for _, n in sides)
+        if not rows:
+            said = self._removed()
+            return said[:1].upper() + said[1:]
+        deleted = self.plan.total("delete")
+        label = f"Write {count_of(rows, 'row', 'rows')} to {' and '.join(title for title, n in sides if n)}"
+        label += f", {number(deleted)} of them deleted" if deleted else ""
+        return label + (f"; {self._removed()}" if self.plan.writes > rows else "")
+
+    def _removed(self) -> str:
+        """The couplings that the plan removes or only books, and the rows that lose the mark of their company with them."""
+        rows, sides = self.plan.rows, self.plan.base.sides
+        ended = rows.filter(pc.equal(rows.column("disposition"), "uncoupling"))
+        marked = [t.partition(":")[0] for t in ended.column("table").to_pylist() if t]
+        where = " and ".join(f"{count_of(marked.count(s), 'row', 'rows')} of {safe(sides[s].title)}" for s in sides if s in marked)
+        booked = self.plan.writes - sum(n for _, n in self._writes_by_side()) - ended.num_rows
+        parts = (
+            [f"remove {count_of(ended.num_rows, 'coupling', 'couplings')}" + (f", with the company in {where}" if where else "")]
+            if ended.num_rows
+            else []
+        )
+        parts += [f"couple {count_of(booked, 'pair', 'pairs')}"] if booked else []
+        return " and ".join(parts)
+
     def _to_create(self, name: str) -> str:
         creates = sum(of.get("create", 0) for (m, _), of in self.plan.counts.items() if m == name)
-        alike = self.plan.duplicates(name)
-        like = len(alike[["pass", "record"]].drop_duplicates())
+        found, rows = likely(self.plan.base, self.plan.decisions), self.plan.rows
+        found = found.filter(pc.equal(found.column("mapping"), name))
+        rows = rows.filter(pc.and_(pc.equal(rows.column("mapping"), name), pc.equal(rows.column("disposition"), "create")))
+        places = [set(zip(t.column("pass").to_pylist(), t.column("record").to_pylist(), strict=True)) for t in (found, rows)]
+        alike = places[0] & places[1]
+        like = len(alike)
         return f"{name}: {count_of(creates, 'create', 'creates')}" + (
             f", {number(like)} of which look like an existing record" if like else ""
         )

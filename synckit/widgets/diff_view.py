@@ -193,7 +193,7 @@ class DiffView(Grid):
         self.said = f"{safe(row['name'])} is {'left out with all its fields' if kind == 'exclude' else 'taken back in'}."
 
     def do_undo(self) -> None:
-        self.said = "The last decision was taken back." if self.review.undo() else "There is no decision to take back."
+        self.said = self.review.undone()
 
     def _reopen(self, row: dict[str, Any]) -> None:
         mine = [d for d in self.plan.decisions if d.kind == "resolve" and d.mapping == row["mapping"]
@@ -238,7 +238,7 @@ class DiffView(Grid):
         return [text(self.plan.sentence(), "strong"), *self.code_block()]
 
     def actions(self) -> list[State]:
-        return [button({"do": "undo"}, "Undo", "u", off=not self.plan.decisions), *self.save_buttons()]
+        return [button({"do": "undo"}, "Undo", "u", off=not self.review.can_undo), *self.save_buttons()]
 
     def code(self) -> str:
         """The calls that take the same decisions, and give the lines shown."""

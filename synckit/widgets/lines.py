@@ -82,6 +82,7 @@ class Lines:
         values, codes = self._coded(facet)
         counted = np.bincount(codes[self._mask(without=facet)], minlength=len(values))
         found = {v: int(n) for v, n in zip(values, counted, strict=True) if v and (n or v in self.chosen[facet])}
+        found |= dict.fromkeys(self.chosen[facet] - found.keys(), 0)  # chosen, and nothing has it any more
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     def values(self, facet: str) -> set[str]:

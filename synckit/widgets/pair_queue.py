@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from synckit.errors import SynckitError
 from synckit.planning.judging import THRESHOLD, coupled_pairs, judged
@@ -147,7 +148,7 @@ class PairQueue(Saving):
     def do_undo(self) -> None:
         """Take the last decision back."""
         before = [self.answer(i) for i in range(len(self.all))]
-        self.said = "The last decision was taken back." if self.review.undo() else "There is no decision to take back."
+        self.said = self.review.undone()
         changed = next((i for i, was in enumerate(before) if was != self.answer(i)), None)
         self.at = self.at if changed is None else changed
 
@@ -203,6 +204,9 @@ class PairQueue(Saving):
         def change(plan: Plan) -> Plan:
             for i in those:
                 p = self.all[i]
+                if answer != "later":  # what is said last of a record counts: it was left out before
+                    for side, key, _ in left_out_of(plan, p):
+                        plan = plan.include(p["mapping"], **{side: key})
                 if answer == "couple":
                     plan = plan.couple(p["mapping"], p["a"], p["b"], **({"use": self.use} if self.use else {}))
                 elif answer == "not_the_same":
@@ -290,6 +294,7 @@ class PairQueue(Saving):
             text(f"Pair {number(place)} of {number(len(shown))} · {pair['mapping']} · {score}{said}", "strong"),
             top,
             self._buttons(pair, answer),
+            *self._left_out(pair, answer),
             self._card(pair, hide=self.blind and not answer),
         ]
         blocks += self._candidates(pair) + self._group()
@@ -360,6 +365,13 @@ class PairQueue(Saving):
         told = "" if hide else "; the weights add up, and a sum of 0 is a score of 0.50, +3 of 0.95, -3 of 0.05"
         return table(heads, rows, f"Values as they are compared{told}", tall=True, sides=True)
 
+    def _left_out(self, pair: dict[str, Any], answer: str) -> list[State]:
+        """What was left out elsewhere, of this pair."""
+        names = [safe(name) for _, _, name in left_out_of(self.plan, pair)] if answer != "later" else []
+        is_ = "is" if len(names) == 1 else "are"
+        told = f"{' and '.join(names)} {is_} left out of the plan: Couple or Create takes {'it' if len(names) == 1 else 'them'} back in."
+        return [text(told, "conflict")] if names else []
+
     def _buttons(self, pair: dict[str, Any], answer: str) -> State:
         can = pair["across"] and not pair["coupled"]
         hint = "" if can else "one of them is coupled already" if pair["coupled"] else "both stand on the same side"
@@ -368,7 +380,7 @@ class PairQueue(Saving):
             button({"do": "decide", "answer": "couple"}, "Couple: the same", "c", "couple", hint, on=answer == "couple", off=not can),
             button({"do": "decide", "answer": "not_the_same"}, "Create: not the same", "n", "create", on=answer == "not_the_same"),
             button({"do": "decide", "answer": "later"}, "Skip: decide later", "s", "plain", "nothing is created until someone decides", on=answer == "later"),
-            button({"do": "undo"}, "Undo", "u", off=not self.plan.decisions),
+            button({"do": "undo"}, "Undo", "u", off=not self.review.can_undo),
             button({"do": "move", "by": -1}, "\u2190"), button({"do": "move", "by": 1}, "\u2192"),
             button({"do": "similar"}, f"Similar: {number(max(alike, 0))} more", off=alike < 1, on=self.similar_open),
             button({"do": "list"}, "Decided pairs", on=self.listing),
@@ -421,6 +433,15 @@ class PairQueue(Saving):
 
 def _left_out(plan: Plan, mapping: str, side: str, key: str) -> Plan:
     return plan.exclude(mapping, local=key, note=LATER) if side == "local" else plan.exclude(mapping, integration=key, note=LATER)
+
+
+def left_out_of(plan: Plan, pair: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(side, key, name) of the records of a pair that somebody has left out of the plan."""
+    rows = plan.rows.filter(
+        pc.and_(pc.equal(plan.rows.column("mapping"), pair["mapping"]), pc.equal(plan.rows.column("disposition"), "excluded"))
+    )
+    of = (("local" if pair["a_side"] == "local" else "integration", "a"), (pair["b_side"], "b"))
+    return [(side, pair[w], pair[f"{w}_name"]) for side, w in of if pc.any(pc.equal(rows.column(f"{side}_key"), pair[w])).as_py()]
 
 
 def _answers(plan: Plan, pairs: list[dict[str, Any]]) -> dict[int, str]:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synckit.errors import SynckitError
 from synckit.planning.bind import SIDES
 from synckit.planning.judging import likely
 from synckit.planning.plan import Plan
-from synckit.planning.tables import CARRIED_OUT
+from synckit.planning.tables import CARRIED_OUT, records_in
 from synckit.reports.wording import ACTION_OF, both_ways, change_of, count_of, field_change, number, safe
 from synckit.widgets.grid import Grid
 from synckit.widgets.lines import Lines
 from synckit.widgets.review import Review, as_review
 from synckit.widgets.screen import Message, State, button, table, text
+
+if TYPE_CHECKING:
+    from synckit.workspace import Workspace
 
 #: Dispositions of which a plan holds very many and nothing is decided; shown on request.
 QUIET = ("unchanged", "not a source", "outside the filter", "not due", "left out by rule")
@@ -38,9 +42,11 @@ class PlanGrid(Grid):
     titles = {"disposition": "action", "mapping": "mapping", "into": "written to", "warnings": "warning"}
     keys = "j k or arrows move · space leaves out or takes back in · enter says why · / search · u undo · e saves"
 
-    def __init__(self, of: Plan | Review, file: str | Path | None = None, *, everything: bool = False) -> None:
+    def __init__(
+        self, of: Plan | Review, file: str | Path | None = None, *, everything: bool = False, ws: Workspace | None = None
+    ) -> None:
         self.review = as_review(of, file)
-        self.everything = everything
+        self.everything, self.ws = everything, ws
         of_sides = self.plan.base.sides
         short = {of_sides[s].title: safe(of_sides[s].title.partition(" (")[0]) for s in SIDES}  # the facet has the whole title
         self._into = short if len(set(short.values())) == len(short) else {title: safe(title) for title in short}
@@ -143,9 +149,19 @@ class PlanGrid(Grid):
         """Take all rows shown that were left out back in."""
         self._decide("include", self._of_shown(("excluded",)))
 
+    def do_lift(self) -> None:
+        """Lift the holds on all records that this plan leaves alone: a plan made from now on looks at them."""
+        if self.ws is None:
+            raise SynckitError(
+                "This screen knows no workspace: give it one, PlanGrid(plan, ws=ws), or lift with: synckit lift MAPPING --all"
+            )
+        held = self.plan.rows.filter(pc.equal(self.plan.rows.column("disposition"), "held"))
+        n = sum(self.ws.lift(name, all_held=True) for name in pc.unique(held.column("mapping")).to_pylist())
+        self.said = f"{count_of(n, 'hold is', 'holds are')} lifted. Run the cells from the plan on again: the new plan looks at these records."
+
     def do_undo(self) -> None:
         """Take the last decision back."""
-        self.said = "The last decision was taken back." if self.review.undo() else "There is no decision to take back."
+        self.said = self.review.undone()
 
     def code(self) -> str:
         """The calls that take the same decisions, and give the rows shown."""
@@ -180,6 +196,9 @@ class PlanGrid(Grid):
         self.review.decide(lambda plan: getattr(plan, kind)(records=records))
         verb = "left out" if kind == "exclude" else "taken back in"
         self.said = f"{count_of(len(records), 'row', 'rows')} {verb}."
+        self.said += (
+            " Once applied, later runs leave out what you leave out, too, until its hold is lifted." if kind == "exclude" else ""
+        )
         more = self.plan.total("blocked") - blocked
         if more > 0:
             self.said += (
@@ -198,6 +217,14 @@ class PlanGrid(Grid):
                     f"{count_of(later, 'row', 'rows')} more {what} what can only be written once another record is there.", "quiet"
                 )
             )
+        held = records_in(self.plan.rows, ("held",))
+        if held:
+            blocks.append(
+                text(
+                    f"{count_of(held, 'record is', 'records are')} held and left alone: left out of an earlier run, or taken back from it. Lift the holds to have them looked at again.",
+                    "conflict",
+                )
+            )
         twice = both_ways(self.plan)
         if twice:
             blocks.append(text(twice, "quiet"))
@@ -209,7 +236,12 @@ class PlanGrid(Grid):
         return [
             button({"do": "exclude_shown"}, f"Leave out {number(out)} shown", off=not out),
             button({"do": "include_shown"}, f"Take {number(back)} back in", off=not back),
-            button(undo, "Undo", "u", off=not self.plan.decisions, hint="Take the last decision back"),
+            *(
+                [button({"do": "lift"}, "Lift all holds", hint="the next plan looks at these records again")]
+                if self.ws is not None and self.plan.total("held")
+                else []
+            ),
+            button(undo, "Undo", "u", off=not self.review.can_undo, hint="Take the last decision back"),
             *self.save_buttons(),
         ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ COLUMNS = {
     "errors": ["run_id", "mapping", "direction", "record", "message", "at"],
     "skipped": ["mapping", "record", "message", "at", "days"],
     "writes": ["run_id", "mapping", "direction", "record", "op", "state", "error", "at"],
-    "decisions": ["at", "operator", "mapping", "kind", "record", "value"],
+    "decisions": ["at", "operator", "mapping", "kind", "record"],
 }
 OPERATIONS = {"insert": "created", "update": "changed", "delete": "deleted", "couple": "coupled", "uncouple": "uncoupled"}
 _RED = {"failed", "victims", "open", "difference"}
@@ -58,7 +59,8 @@ class ReportView(PlanBeside, Saving):
     def _report_of(self, period: str) -> None:
         if period not in PERIODS:
             raise SynckitError(f'A report is of {", ".join(PERIODS)}; not of "{period}".')
-        self.report: Report = self.ws.report(**self._given(period))
+        of = self.ws.report(**self._given(period))
+        self.report: Report = of if period == "last" else replace(of, title=f"Job report, {PERIODS[period][0]}")
         self.period, self._picture = period, ""
 
     def _given(self, period: str) -> dict[str, Any]:

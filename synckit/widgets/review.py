@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from synckit.errors import SynckitError
 from synckit.planning.plan import Decision, Plan, replace_decisions
 from synckit.planning.planfile import load_plan, read_decisions, save_decisions
-from synckit.reports.wording import count_of
+from synckit.reports.wording import count_of, safe
 
+SAID = {"exclude": "left out", "include": "taken back in", "couple": "the same", "not_the_same": "not the same", "create": "create",
+        "resolve": "conflict decided"}  # fmt: skip
 LONG = 40  # records that a line of code names one by one; more are taken from the plan file
 
 
@@ -31,6 +34,7 @@ class Review:
         self.by = _operator() if by is None else by
         self._listeners: list[Callable[[], None]] = []
         self._seen: tuple[int, int] | None = None
+        self._mine: list[str] = []  # when each decision was taken here: only these can be undone here
         if self.file is not None:
             self._take_over()
 
@@ -49,19 +53,50 @@ class Review:
         at = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
         taken = tuple(replace(d, by=d.by or self.by, at=d.at or at) for d in changed.decisions[len(before) :])
         if taken:
+            self._mine.append(at)
             self._become((*before, *taken))
         return len(taken)
 
-    def undo(self) -> bool:
-        """Take the last decision back (all that one click decided); False where there is none."""
+    @property
+    def can_undo(self) -> bool:
+        """Whether a decision that was taken here still stands."""
+        return any(d.at in set(self._mine) for d in self.plan.decisions)
+
+    def undo(self) -> str:
+        """Take the last decision back that was taken here (all that one click decided), and say which; "" where there is none. What was
+        decided elsewhere, or earlier and taken over from the file, stays."""
         self._catch_up()
         decisions = self.plan.decisions
-        if not decisions:
-            return False
-        last = decisions[-1].at
-        n = next((i for i in range(len(decisions) - 1, -1, -1) if not last or decisions[i].at != last), -1) + 1
-        self._become(decisions[: min(n, len(decisions) - 1)])
-        return True
+        last = next((at for at in reversed(self._mine) if any(d.at == at for d in decisions)), None)
+        if last is None:
+            return ""
+        gone = [d for d in decisions if d.at == last]
+        self._mine.remove(last)
+        self._become(tuple(d for d in decisions if d.at != last))
+        return f"Taken back: {'; '.join(dict.fromkeys(self._told(d) for d in gone))}."
+
+    def undone(self) -> str:
+        """Undo, and what a screen says of it."""
+        return self.undo() or "Nothing was decided here that could be taken back."
+
+    def _told(self, decision: Decision) -> str:
+        """A decision in a few words: whom it was about, and what it said."""
+        keys = {key for record in decision.records for key in record[1:] if key}
+        rows = self.plan.base.rows
+        of = rows.filter(pc.equal(rows.column("mapping"), decision.mapping))
+        here = [
+            of.filter(pc.is_in(of.column(f"{side}_key"), pa.array(sorted(keys), pa.string()))) for side in ("local", "integration")
+        ]
+        pairs = zip(here, ("local", "integration"), strict=True)
+        names = dict.fromkeys(safe(n) for t, side in pairs for n in t.column(f"{side}_name").to_pylist() if n)
+        whom = (
+            " and ".join(names)
+            if 0 < len(names) <= 2
+            else count_of(len(decision.records), "record", "records")
+            if decision.records
+            else "all records"
+        )
+        return f"{decision.mapping}, {whom}: {SAID.get(decision.kind, decision.kind)}"
 
     def take_back(self, those: Iterable[Decision]) -> None:
         """Take these decisions back, wherever in the list they stand."""
