@@ -270,7 +270,7 @@ class ConnectAndMap(Screen):
             "tables",
             "fields",
             "coupled",
-            "creates",
+            "creates in daily runs",
             "local filter",
             "integration filter",
             "why in this order",

@@ -260,7 +260,9 @@ class PairQueue(Saving):
     def tally(self) -> str:
         """How far the review has come."""
         answers = [self.answer(i) for i in self.shown]
-        parts = [f"{number(sum(1 for a in answers if a))} of {count_of(len(answers), 'pair', 'pairs')} decided"]
+        parts = [
+            f"{number(sum(1 for a in answers if a not in ('', 'later')))} of {count_of(len(answers), 'pair', 'pairs')} decided"
+        ]
         parts += [f"{number(answers.count(a))} {word}" for a, word in WORDS.items() if a in answers]
         return " · ".join(parts)
 

@@ -32,8 +32,13 @@ class PlanBeside(Screen):
         """Show `plan` below what there is, in the place of an earlier one."""
         self.plan, self.plan_code = plan, code
         self.panel = ApplyPanel(self.ws, plan)
-        self.panel.on_change(self.changed)
+        self.panel.on_change(self._went_on)
         self.said = f"{what}, as a plan: {plan.sentence()}"
+
+    def _went_on(self) -> None:
+        """The plan is under way, or carried out: what was said of it before is over."""
+        self.said = ""
+        self.changed()
 
     def forget_plan(self) -> None:
         """Show no plan."""

@@ -132,7 +132,7 @@ class ReportView(PlanBeside, Saving):
         return [
             button({"do": "page"}, "Save as page", "p", hint="one HTML file, for reading, printing and sending"),
             button({"do": "save"}, "Save as Excel", "e", hint="a workbook, a sheet per section"),
-            button({"do": "csv"}, "CSV", off=not len(self.selected), hint="the open section"),
+            button({"do": "csv"}, "This section as CSV", off=not len(self.selected), hint="the open section"),
             button({"do": "json"}, "JSON", hint="for a script"),
             button({"do": "code"}, "Copy as code", on=self.code_open, hint="the calls that give the same"),
         ]

@@ -104,6 +104,16 @@ class Review:
         gone = {id(d) for d in those}
         self._become(tuple(d for d in self.plan.decisions if id(d) not in gone))
 
+    def catch_up(self) -> bool:
+        """Take over what another notebook has decided in the file meanwhile, and tell the screens; whether there was anything."""
+        before = self.plan
+        self._catch_up()
+        if self.plan is before:
+            return False
+        for tell in self._listeners:
+            tell()
+        return True
+
     def _become(self, decisions: tuple[Decision, ...]) -> None:
         plan = replace_decisions(self.plan, decisions)
         if self.file is not None:

@@ -51,6 +51,17 @@ class Screen(ABC):
             self.error = f"That did not work: {type(error).__name__}: {error}"
         self.changed()
 
+    def seen(self) -> None:
+        """Somebody looks at the screen again: what another notebook has decided in the same plan file meanwhile is shown."""
+        review = getattr(self, "review", None)
+        try:
+            if review is not None and review.catch_up():
+                self.said = "Shown as decided in another notebook meanwhile."
+                self.changed()
+        except SynckitError as error:
+            self.error = str(error)
+            self.changed()
+
     def sheets(self) -> tuple[str, Mapping[str, pd.DataFrame]]:
         """What "Save as Excel" saves: a name, and a frame per sheet. Screens without rows have none."""
         return "", {}

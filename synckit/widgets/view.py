@@ -39,6 +39,8 @@ class View(anywidget.AnyWidget):
         if content.get("do") == "window":
             self._start = max(int(content.get("start", 0)), 0)
             self.win = {**self.screen.window(self._start, ROWS), "asked": content.get("asked", 0)}
+        elif content.get("do") == "seen":  # the page is looked at again: other notebooks may have decided in the same plan file
+            self.screen.seen()
         else:
             with heard_by(self._hear):
                 self.screen.receive(content)

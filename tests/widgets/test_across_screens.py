@@ -33,6 +33,22 @@ def test_undo_takes_back_only_what_was_decided_here_and_names_it(full: Plan, tmp
     assert not pairs.review.can_undo
 
 
+def test_what_another_notebook_decided_is_shown_as_soon_as_somebody_looks(full: Plan, tmp_path: Path) -> None:
+    pytest.importorskip("anywidget")
+    file = str(tmp_path / "a.plan")
+    grid = PlanGrid(full, file)
+    view = grid.view
+    view._receive(view, {"do": "seen"}, [])
+    assert grid.said == "", "nothing was decided elsewhere"
+    PairQueue(full, file).receive({"do": "decide", "answer": "couple"})
+    assert grid.plan.total("couple") == full.total("couple")
+    view._receive(view, {"do": "seen"}, [])
+    assert grid.plan.total("couple") == full.total("couple") + 1 and "another notebook" in view.state["said"]
+    (tmp_path / "a.plan").write_bytes(b"PK no plan")
+    view._receive(view, {"do": "seen"}, [])
+    assert "is not a whole plan" in view.state["error"]
+
+
 def test_a_pair_that_was_left_out_says_so_and_what_is_said_last_counts(full: Plan) -> None:
     pairs = PairQueue(full)
     pair = pairs.pair

@@ -198,10 +198,12 @@ function render({ model, el }) {
   model.on("change:work", work);
   model.on("change:state", update);
   model.on("change:win", grid.rows);
+  const seen = () => { if (document.visibilityState === "visible") model.send({ do: "seen" }); };
+  document.addEventListener("visibilitychange", seen);
   work();
   update();
   if (model.get("state").kind === "grid") grid.rows();
-  return () => { rest(); model.off("msg:custom", save); model.off("change:turn", rest); model.off("change:work", work); model.off("change:state", update); model.off("change:win", grid.rows); };
+  return () => { rest(); document.removeEventListener("visibilitychange", seen); model.off("msg:custom", save); model.off("change:turn", rest); model.off("change:work", work); model.off("change:state", update); model.off("change:win", grid.rows); };
 }
 
 const notice = (state) => make("p", { class: state.error ? "tone-fail" : "quiet said", role: "status" }, state.error || state.said || "\u00a0");
@@ -310,7 +312,9 @@ function gridParts(model, root, send) {
     tall.style.height = `${Math.max(length(), 1)}px`;
     scroller.style.height = `${Math.min(Math.max(total, 1), 14) * ROW}px`;
     redraw(detail, (state.detail || []).map((one) => draw(one, send)), root);
+    const opens = detail.hidden && (state.detail || []).length && last !== null;
     detail.hidden = !(state.detail || []).length;
+    if (opens) requestAnimationFrame(() => detail.scrollIntoView({ block: "nearest" })); // what was asked for comes into sight
     redraw(foot, [make("span", { class: "quiet" }, total ? state.keys : "Nothing is shown: \u201cShow all\u201d clears the search and the filters."), notice(state)], root);
     if (state.place >= 0 && (last === null || state.line !== last)) {
       const first = top();
