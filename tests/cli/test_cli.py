@@ -96,7 +96,7 @@ def test_the_first_block_of_the_readme_is_what_the_demo_prints(synckit: Callable
 
 
 def test_usage_errors_exit_1_never_2(synckit: Callable[..., Said]) -> None:
-    for wrong in (["bogus"], ["plan"], ["plan", "full", "--nonsense"], ["show"], ["demo"], ["plan", "half"]):
+    for wrong in (["bogus"], ["plan"], ["plan", "full", "--nonsense"], ["show"], ["compare"], ["plan", "half"]):
         said = synckit(*wrong)
         assert said.code == 1 and said.err and "Traceback" not in said.err, wrong
 
@@ -342,7 +342,7 @@ def test_pages_of_errors_need_no_system_that_answers(
         raise SynckitError("The system cannot be reached.")
 
     assert re.search(r"^CUSTOMER +Cerámicas Montañés S.L.", synckit("skipped").out, re.M), "by its name"
-    monkeypatch.setattr("synckit.diagnosis.causes.names_in", lambda ws: away)
+    monkeypatch.setattr("synckit.diagnosis.naming.names_in", lambda ws: away)
     assert re.search(r"^CUSTOMER +[0-9a-f]{8}-", synckit("skipped").out, re.M), "its key stands for the name"
 
 
